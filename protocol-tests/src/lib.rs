@@ -1,0 +1,1 @@
+//! Conformance tests of hop-client; see `tests/`.

@@ -1,0 +1,2 @@
+//! The `hop` program.
+fn main() {}
