@@ -161,73 +161,203 @@ fn parse(text: &str) -> GcnCircular {
     let mut is_first = true;
     while !rest.is_empty() {
         let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
-        let Some(kind) = Line::of(line) else {
-            // The separator is dropped, any other line begins the body.
-            rest = if line.is_empty() { after } else { rest };
-            break;
-        };
-        match kind {
-            Line::Continuation => {
+        match HeaderLine::of(line) {
+            None => {
+                // The separator is dropped, any other line begins the body.
+                rest = if line.is_empty() { after } else { rest };
+                break;
+            }
+            Some(HeaderLine::Continuation) => {
                 if let Some(Value::String(value)) = open.as_ref().and_then(|name| header.get_mut(name)) {
                     value.push('\n');
                     value.push_str(line);
                 }
             }
-            Line::Field("", _) => open = None,
-            Line::Field(name, value) => {
+            Some(HeaderLine::Field("", _)) => open = None,
+            Some(HeaderLine::Field(name, value)) => {
                 let name = name.to_ascii_lowercase();
                 header.insert(name.clone(), Value::from(value.trim_start_matches([' ', '\t'])));
                 open = Some(name);
             }
-            Line::Envelope => {
-                // Mailboxes put such a line before a message. Elsewhere it is noise, but after the last header it is
-                // the beginning of the prose.
+            Some(HeaderLine::Mailbox) => {
+                // Mailboxes put such a line before a message, where it is dropped. As the last header line it is taken
+                // for the beginning of the prose instead, and a separator after it is still dropped.
                 open = None;
                 let next = after.split('\n').next().unwrap_or_default();
-                if !is_first && (after.is_empty() || Line::of(next).is_none()) {
-                    let body = if next.is_empty() { after.get(1..).unwrap_or_default() } else { after };
-                    return GcnCircular { header, body: format!("{}{body}", line_with_end(line, rest)) };
+                if !is_first && HeaderLine::of(next).is_none() {
+                    let line = rest.get(..=line.len()).unwrap_or(rest);
+                    let prose = if next.is_empty() { after.get(1..).unwrap_or_default() } else { after };
+                    return GcnCircular { header, body: format!("{line}{prose}") };
                 }
             }
         }
         is_first = false;
         rest = after;
     }
-    trim_line_ends(&mut header);
     GcnCircular { header, body: rest.to_owned() }
 }
 
 /// A line that belongs to the headers.
-enum Line<'a> {
+enum HeaderLine<'a> {
     Field(&'a str, &'a str),
     Continuation,
-    /// `From ` without a colon: what separates messages in a mailbox.
-    Envelope,
+    /// `From ` without a colon right after it: what separates messages in a mailbox.
+    Mailbox,
 }
 
-impl<'a> Line<'a> {
+impl<'a> HeaderLine<'a> {
     fn of(line: &'a str) -> Option<Self> {
         if line.starts_with([' ', '\t']) {
             return Some(Self::Continuation);
         }
         if line.starts_with("From ") {
-            return Some(Self::Envelope);
+            return Some(Self::Mailbox);
         }
         let (name, value) = line.split_once(':')?;
         name.bytes().all(|byte| byte.is_ascii_graphic()).then_some(Self::Field(name, value))
     }
 }
 
-/// The line together with its end, if it has one.
-fn line_with_end<'a>(line: &str, rest: &'a str) -> &'a str {
-    rest.get(..=line.len()).unwrap_or(rest)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
-/// A value keeps the line ends inside it, but not those at its end.
-fn trim_line_ends(header: &mut Map<String, Value>) {
-    for value in header.values_mut() {
-        if let Value::String(text) = value {
-            text.truncate(text.trim_end_matches('\n').len());
+    const NOTICE: &str = "TITLE:   GCN CIRCULAR\nNUMBER:  99999\nSUBJECT: GRB 260101A: upper limit from\n the Example \
+                          Telescope\nDATE:    26/01/02 03:04:05 GMT\nFROM:    A. Observer at Example \
+                          <a@example.org>\n\nWe saw nothing.\n\n  Nothing at all.\n";
+
+    fn load(text: &str) -> GcnCircular {
+        GcnCircular::load(text.as_bytes()).unwrap()
+    }
+
+    fn header(circular: &GcnCircular) -> Vec<(&str, String)> {
+        circular.header().map(|(name, value)| (name, value.into_owned())).collect()
+    }
+
+    #[test]
+    fn a_circular_is_read_and_shown_as_it_was_written() {
+        let circular = load(NOTICE);
+        assert_eq!(circular.field("number").as_deref(), Some("99999"));
+        assert_eq!(
+            circular.field("subject").as_deref(),
+            Some("GRB 260101A: upper limit from\n the Example Telescope")
+        );
+        assert_eq!(circular.body(), "We saw nothing.\n\n  Nothing at all.\n");
+        assert_eq!(circular.to_text().as_ref(), NOTICE.as_bytes());
+    }
+
+    #[test]
+    fn every_line_end_counts() {
+        assert_eq!(load(&NOTICE.replace('\n', "\r\n")), load(NOTICE));
+        assert_eq!(load(&NOTICE.replace('\n', "\r")), load(NOTICE));
+    }
+
+    #[test]
+    fn the_wire_forms_hold_header_and_body() {
+        let circular = GcnCircular::new([("title", "T"), ("subject", "é")], "b\n");
+        let json = r#"{"header": {"title": "T", "subject": "\u00e9"}, "body": "b\n"}"#;
+        assert_eq!(circular.serialize(WireForm::Json).unwrap(), json.as_bytes());
+        assert_eq!(circular.serialize(WireForm::Original).unwrap(), json.as_bytes());
+        let envelope = format!("{{\"format\": \"circular\", \"content\": {json}}}");
+        assert_eq!(circular.serialize(WireForm::Envelope).unwrap(), envelope.as_bytes());
+        assert_eq!(GcnCircular::decode(json.as_bytes()).unwrap(), circular);
+    }
+
+    #[test]
+    fn headers_end_at_the_first_line_that_is_none() {
+        for (text, names, body) in [
+            ("TITLE: t\n\n\nx", vec!["title"], "\nx"),
+            ("TITLE: t\nnot a header\nA: b\n", vec!["title"], "not a header\nA: b\n"),
+            ("TITLE : t\n", vec![], "TITLE : t\n"),
+            ("\nTITLE: t\n", vec![], "TITLE: t\n"),
+            ("\u{feff}TITLE: t\n", vec![], "\u{feff}TITLE: t\n"),
+            ("Tïtle: t\n", vec![], "Tïtle: t\n"),
+            ("A: b\n   \nC: d\n\nx", vec!["a", "c"], "x"),
+            ("", vec![], ""),
+            ("A: b", vec!["a"], ""),
+        ] {
+            let circular = load(text);
+            assert_eq!(
+                header(&circular).iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+                names,
+                "{text:?}"
+            );
+            assert_eq!(circular.body(), body, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn odd_header_lines_are_taken_as_mail_readers_take_them() {
+        assert_eq!(header(&load(" lost\n: lost\n lost\nA: b\n")), [("a", "b".to_owned())]);
+        assert_eq!(
+            header(&load("A: 1\nB: 2\nA:\t3\n 4\n")),
+            [("a", "3\n 4".to_owned()), ("b", "2".to_owned())]
+        );
+        assert_eq!(header(&load("A:\n b \n")), [("a", "\n b ".to_owned())]);
+    }
+
+    #[test]
+    fn a_mailbox_line_is_dropped_before_headers_and_prose_after_them() {
+        let circular = load("From a@b Thu Jan 1\nA: b\nFrom c\n lost\nC: d\n\nx");
+        assert_eq!((header(&circular).len(), circular.body()), (2, "x"));
+        assert_eq!(load("A: b\nFrom here on\n\nmore").body(), "From here on\nmore");
+        assert_eq!(load("A: b\nFrom here on\nmore").body(), "From here on\nmore");
+        assert_eq!(load("A: b\nFrom here").body(), "From here");
+    }
+
+    #[test]
+    fn latin1_is_refused_with_its_position() {
+        let error = GcnCircular::load(b"TITLE: caf\xe9\n").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "a GCN circular must be UTF-8 text, but byte 10 (counted from 0) is 0xe9, which is not"
+        );
+    }
+
+    #[test]
+    fn what_is_no_circular_on_the_wire_is_explained() {
+        for (payload, expected) in [
+            ("[1]", "expected a JSON object"),
+            ("{\"header\": {}}", "\"body\" is missing"),
+            ("{\"body\": \"\"}", "\"header\" is missing"),
+            ("{\"header\": [], \"body\": \"\"}", "\"header\" must be an object"),
+            ("{\"header\": {\"a\": [1]}, \"body\": \"\"}", "the header \"a\" must be text"),
+            ("{\"header\": {}, \"body\": 1}", "\"body\" must be text"),
+            ("{\"header\": {}, \"body\": \"\", \"x\": 1}", "unknown key \"x\""),
+            ("TITLE: x", "line 1, column 1"),
+        ] {
+            let error = GcnCircular::decode(payload.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{payload}: {error}");
+        }
+    }
+
+    #[test]
+    fn numbers_in_headers_are_kept_and_shown() {
+        let circular = GcnCircular::decode(br#"{"header": {"number": 5}, "body": null}"#).unwrap();
+        assert_eq!(circular.to_text().as_ref(), b"NUMBER:  5\n\n");
+        assert_eq!(circular.json_line(), r#"{"header": {"number": 5}, "body": ""}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>()) {
+            let _ = GcnCircular::load(&bytes);
+            let _ = GcnCircular::decode(&bytes);
+        }
+
+        #[test]
+        fn what_is_sent_is_decoded_the_same(text in r"([A-Za-z: \n\tFrom]|\PC){0,80}") {
+            let circular = load(&text);
+            prop_assert_eq!(&GcnCircular::decode(&circular.serialize(WireForm::Json).unwrap()).unwrap(), &circular);
+        }
+
+        #[test]
+        fn the_text_form_reads_back(
+            names in prop::collection::btree_set("[a-z-]{1,12}", 0..5), value in r"[!-~]([ -~]{0,20}[!-~])?", body in r"\PC{0,40}",
+        ) {
+            let circular = GcnCircular::new(names.into_iter().map(|name| (name, value.clone())), body);
+            prop_assert_eq!(GcnCircular::load(&circular.to_text()).unwrap(), circular);
         }
     }
 }

@@ -4,6 +4,11 @@
 //! same way, since nothing here depends on the schema. How elements and attributes become keys is told in the `xml`
 //! module next to this one, and how they become XML again in `write`.
 
+mod encoding;
+mod names;
+mod write;
+mod xml;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::path::Path;
@@ -49,6 +54,9 @@ const FIELDS: [&str; 11] = [
     "Reference",
 ];
 
+/// The root element, compared as written: which prefix is bound to which name space is not looked at.
+const ROOT: &str = "voe:VOEvent";
+
 impl VoEvent {
     /// The format's name.
     pub const FORMAT: &'static str = "voevent";
@@ -77,7 +85,38 @@ impl VoEvent {
     ///
     /// When it is neither well-formed XML nor JSON, or not a VOEvent.
     pub fn decode(payload: &[u8]) -> Result<Self, ModelError> {
-        Self::from_json(Json::parse(payload)?.into_value())
+        let is_json = payload.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        if is_json {
+            return Self::from_json(Json::parse(payload)?.into_value());
+        }
+        Self::from_xml(payload)
+    }
+
+    /// Reads an XML document and keeps it, to be sent on as it is with [`WireForm::Original`].
+    ///
+    /// # Errors
+    ///
+    /// When it is not well-formed XML, declares entities, or is not a VOEvent.
+    pub fn from_xml(document: &[u8]) -> Result<Self, ModelError> {
+        let wrong = |problem: &str| ModelError::structure(Self::FORMAT, problem);
+        let (root, value) = xml::parse(document)?;
+        if root != ROOT {
+            return Err(wrong(&format!(
+                "the root element must be <{ROOT}>, with that prefix, but it is <{root}>"
+            )));
+        }
+        let Value::Object(mut members) = value else {
+            return Err(wrong(NO_IVORN));
+        };
+        // Name space declarations and the place of the schema say nothing about the event.
+        members.retain(|name, _| !name.contains(':'));
+        if members.contains_key("#text") {
+            return Err(wrong(&format!("there is text directly in <{ROOT}>, outside of its parts")));
+        }
+        if members.contains_key("xmlns") {
+            return Err(wrong(&format!("<{ROOT}> must not have an xmlns attribute without a prefix")));
+        }
+        Ok(Self { xml: Some(document.to_vec()), ..Self::from_json(Value::Object(members))? })
     }
 
     /// Takes the JSON form: an object of some of the eleven fields, `ivorn` among them.
@@ -97,9 +136,10 @@ impl VoEvent {
                 "version" => Some("2.0".into()),
                 _ => Some(Value::Object(Map::new())),
             };
-            let value = members.shift_remove(name).or(default).ok_or_else(|| {
-                ModelError::structure(Self::FORMAT, "the ivorn, the event's identifier, is missing")
-            })?;
+            let value = members
+                .shift_remove(name)
+                .or(default)
+                .ok_or_else(|| ModelError::structure(Self::FORMAT, NO_IVORN))?;
             fields.insert(name.to_owned(), value);
         }
         if let Some(name) = members.keys().next() {
@@ -181,6 +221,8 @@ impl VoEvent {
     }
 }
 
+const NO_IVORN: &str = "the ivorn, the identifier of the event, is missing";
+
 impl MessageModel for VoEvent {
     fn format(&self) -> &str {
         Self::FORMAT
@@ -195,10 +237,17 @@ impl MessageModel for VoEvent {
     }
 
     fn serialize(&self, form: WireForm) -> Result<Vec<u8>, ModelError> {
-        let json = python_json::to_string(&self.to_json());
-        Ok(match form {
-            WireForm::Envelope => envelope(Self::FORMAT, &json),
-            _ => json.into_bytes(),
+        Ok(match (form, &self.xml) {
+            (WireForm::Original, Some(document)) => document.clone(),
+            (WireForm::Original, None) => write::document(&self.fields)
+                .map_err(|problem| ModelError::NotRepresentable {
+                    format: Self::FORMAT.to_owned(),
+                    form,
+                    problem,
+                })?
+                .into_bytes(),
+            (WireForm::Envelope, _) => envelope(Self::FORMAT, &self.json_line()),
+            (WireForm::Json, _) => self.json_line().into_bytes(),
         })
     }
 
