@@ -35,9 +35,10 @@
 mod blob;
 mod circular;
 mod error;
+mod format;
 mod json;
 pub mod python_json;
-mod python_text;
+pub(crate) mod python_text;
 mod registry;
 mod text_notice;
 mod voevent;
@@ -51,8 +52,9 @@ use serde_json::Value;
 pub use blob::Blob;
 pub use circular::GcnCircular;
 pub use error::{ModelError, XmlError};
+pub use format::Format;
 pub use json::JsonBlob;
-pub use registry::{DecodeWarning, Decoded, Format, Registry};
+pub use registry::{DecodeWarning, Decoded, Registry};
 pub use text_notice::GcnTextNotice;
 pub use voevent::VoEvent;
 

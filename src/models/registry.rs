@@ -7,79 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::format::{Format, STANDARD};
 use super::python_json::Json;
-use super::{Blob, GcnCircular, GcnTextNotice, JsonBlob, MessageModel, ModelError, VoEvent};
-
-/// A kind of message: how to read it from a file, a payload, and the envelope of old versions.
-///
-/// ```
-/// use std::any::Any;
-/// use std::borrow::Cow;
-/// use std::sync::Arc;
-///
-/// use hop::models::python_json::Json;
-/// use hop::models::{Format, MessageModel, ModelError, Registry, WireForm};
-///
-/// /// A magnitude, sent as text.
-/// #[derive(Debug)]
-/// struct Magnitude(f64);
-///
-/// impl MessageModel for Magnitude {
-///     fn format(&self) -> &str { "magnitude" }
-///     fn to_json(&self) -> serde_json::Value { self.0.into() }
-///     fn to_text(&self) -> Cow<'_, [u8]> { Cow::Owned(self.0.to_string().into_bytes()) }
-///     fn serialize(&self, _: WireForm) -> Result<Vec<u8>, ModelError> { Ok(self.0.to_string().into_bytes()) }
-///     fn as_any(&self) -> &dyn Any { self }
-/// }
-///
-/// #[derive(Debug)]
-/// struct MagnitudeFormat;
-///
-/// impl Format for MagnitudeFormat {
-///     fn name(&self) -> &str { "magnitude" }
-///     fn decode(&self, payload: &[u8]) -> Result<Box<dyn MessageModel>, ModelError> {
-///         let text = String::from_utf8_lossy(payload);
-///         let number = text.trim().parse().map_err(|error| ModelError::Other(Box::new(error)))?;
-///         Ok(Box::new(Magnitude(number)))
-///     }
-///     fn from_envelope(&self, content: Json) -> Result<Box<dyn MessageModel>, ModelError> {
-///         self.decode(content.to_string().as_bytes())
-///     }
-/// }
-///
-/// let mut registry = Registry::standard();
-/// registry.register(Arc::new(MagnitudeFormat));
-/// let decoded = registry.decode(Some(b"magnitude"), b"17.5")?;
-/// assert_eq!(decoded.model.downcast_ref::<Magnitude>().map(|m| m.0), Some(17.5));
-/// # Ok::<(), ModelError>(())
-/// ```
-pub trait Format: fmt::Debug + Send + Sync {
-    /// The lower-case name: what the `_format` header holds, and in upper case what `--format` takes.
-    fn name(&self) -> &str;
-
-    /// Reads the content of a file. Where a format does not say otherwise, a file holds what a payload holds.
-    ///
-    /// # Errors
-    ///
-    /// When it is not a file of this format.
-    fn load(&self, content: &[u8]) -> Result<Box<dyn MessageModel>, ModelError> {
-        self.decode(content)
-    }
-
-    /// Reads a payload that came with this format's name.
-    ///
-    /// # Errors
-    ///
-    /// When it is not a payload of this format.
-    fn decode(&self, payload: &[u8]) -> Result<Box<dyn MessageModel>, ModelError>;
-
-    /// Reads the content of an envelope that bears this format's name.
-    ///
-    /// # Errors
-    ///
-    /// When it is not a content of this format.
-    fn from_envelope(&self, content: Json) -> Result<Box<dyn MessageModel>, ModelError>;
-}
+use super::{Blob, JsonBlob, MessageModel, ModelError};
 
 /// The formats that a program knows. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -100,8 +30,7 @@ impl Registry {
 
     /// Adds a format. One of the same name, upper or lower case, is replaced and returned.
     pub fn register(&mut self, format: Arc<dyn Format>) -> Option<Arc<dyn Format>> {
-        let name = format.name().to_uppercase();
-        match self.formats.iter_mut().find(|known| known.name().to_uppercase() == name) {
+        match self.formats.iter_mut().find(|known| known.name().eq_ignore_ascii_case(format.name())) {
             Some(known) => Some(std::mem::replace(known, format)),
             None => {
                 self.formats.push(format);
@@ -112,13 +41,12 @@ impl Registry {
 
     /// The names in upper case, as the command line takes them, in the order of registration.
     pub fn names(&self) -> Vec<String> {
-        self.formats.iter().map(|format| format.name().to_uppercase()).collect()
+        self.formats.iter().map(|format| format.name().to_ascii_uppercase()).collect()
     }
 
     /// The format of this name, upper or lower case.
     pub fn get(&self, name: &str) -> Option<&dyn Format> {
-        let name = name.to_uppercase();
-        self.formats.iter().find(|format| format.name().to_uppercase() == name).map(AsRef::as_ref)
+        self.formats.iter().find(|format| format.name().eq_ignore_ascii_case(name)).map(AsRef::as_ref)
     }
 
     /// Reads a payload, given the value of its first `_format` header if it has one. A header without a value
@@ -150,14 +78,14 @@ impl Registry {
             return Ok(Decoded::without_warning(Box::new(Blob::new(payload))));
         };
         match open_envelope(json) {
-            Ok((name, content)) => self.decode_envelope(&name, content),
+            Ok((name, content)) => self.decode_content(&name, content),
             Err(json) => Ok(Decoded::without_warning(Box::new(JsonBlob::new(json)))),
         }
     }
 
-    fn decode_envelope(&self, name: &str, content: Json) -> Result<Decoded, ModelError> {
+    fn decode_content(&self, name: &str, content: Json) -> Result<Decoded, ModelError> {
         match self.get(name) {
-            Some(format) => Ok(Decoded::without_warning(format.from_envelope(content)?)),
+            Some(format) => Ok(Decoded::without_warning(format.decode_envelope(content)?)),
             None => Ok(Decoded {
                 model: Box::new(JsonBlob::new(content)),
                 warning: Some(DecodeWarning::unknown(name)),
@@ -218,10 +146,10 @@ impl DecodeWarning {
     fn unknown(name: &str) -> Self {
         // A name is printed and logged, and comes from anybody.
         let short: String = name.chars().take(64).collect();
-        match name.to_uppercase().as_str() {
-            "AVRO" | "EXTERNAL" => Self::NotYetRead { name: short.to_lowercase() },
-            _ => Self::UnknownFormat { name: short },
+        if name.eq_ignore_ascii_case("avro") || name.eq_ignore_ascii_case("external") {
+            return Self::NotYetRead { name: short.to_ascii_lowercase() };
         }
+        Self::UnknownFormat { name: short }
     }
 }
 
@@ -238,7 +166,7 @@ impl fmt::Display for DecodeWarning {
             Self::NotYetRead { name } => {
                 write!(
                     f,
-                    "this version does not read messages of format {name:?}; the bytes are shown as they were sent"
+                    "this version does not read messages of format {name:?}; the content is shown as it was sent"
                 )
             }
         }
@@ -259,74 +187,179 @@ fn open_envelope(json: Json) -> Result<(String, Json), Json> {
     }
 }
 
-/// A format of this library: a name and three functions.
-#[derive(Clone, Copy)]
-struct Standard {
-    name: &'static str,
-    load: fn(&[u8]) -> Result<Box<dyn MessageModel>, ModelError>,
-    decode: fn(&[u8]) -> Result<Box<dyn MessageModel>, ModelError>,
-    from_envelope: fn(Json) -> Result<Box<dyn MessageModel>, ModelError>,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::WireForm;
+    use proptest::prelude::*;
+
+    fn decode(format: Option<&str>, payload: &str) -> Decoded {
+        Registry::standard().decode(format.map(str::as_bytes), payload.as_bytes()).unwrap()
+    }
+
+    fn shown(format: Option<&str>, payload: &str) -> (String, String) {
+        let decoded = decode(format, payload);
+        assert_eq!(decoded.warning, None, "{payload}");
+        (decoded.model.format().to_owned(), decoded.model.json_line())
+    }
+
+    #[test]
+    fn the_command_line_names_are_upper_case_and_ordered() {
+        assert_eq!(Registry::standard().names(), ["VOEVENT", "GCNTEXTNOTICE", "CIRCULAR", "BLOB", "JSON"]);
+        assert!(Registry::empty().names().is_empty());
+    }
+
+    #[test]
+    fn the_format_header_decides() {
+        assert_eq!(shown(Some("json"), "{\"a\":1}"), ("json".into(), r#"{"a": 1}"#.into()));
+        assert_eq!(shown(Some("JSON"), "[]"), ("json".into(), "[]".into()));
+        assert_eq!(shown(Some("blob"), "{\"a\":1}"), ("blob".into(), r#""{\"a\":1}""#.into()));
+        let envelope = r#"{"format": "blob", "content": 1}"#;
+        assert_eq!(
+            shown(Some("json"), envelope),
+            ("json".into(), envelope.into()),
+            "no envelope under a header"
+        );
+        assert_eq!(shown(Some("circular"), r#"{"header": {}, "body": "b"}"#).0, "circular");
+        assert_eq!(shown(Some("voevent"), r#"{"ivorn": "i"}"#).0, "voevent");
+        assert_eq!(shown(Some("voevent"), "<voe:VOEvent ivorn='i'/>").0, "voevent");
+        assert_eq!(shown(Some("gcntextnotice"), "A: 1").0, "gcntextnotice");
+    }
+
+    #[test]
+    fn an_unknown_format_is_a_blob_with_a_warning() {
+        for name in ["donut", "", "json ", "\u{1b}[31m"] {
+            let decoded = decode(Some(name), "{}");
+            assert_eq!(decoded.model.downcast_ref(), Some(&Blob::new("{}")), "{name:?}");
+            let warning = decoded.warning.unwrap();
+            assert_eq!(warning, DecodeWarning::UnknownFormat { name: name.to_owned() });
+            assert!(
+                warning.to_string().contains(&format!("{name:?}")),
+                "no control characters reach the terminal"
+            );
+        }
+        let decoded = Registry::standard().decode(Some(b"\xff"), b"x").unwrap();
+        assert!(decoded.warning.is_some());
+        let long = decode(Some(&"x".repeat(100_000)), "").warning.unwrap().to_string();
+        assert!(long.len() < 200);
+    }
+
+    #[test]
+    fn formats_of_later_versions_say_so() {
+        let warning = |name, payload| decode(name, payload).warning.unwrap().to_string();
+        assert!(warning(Some("avro"), "Obj").contains("this version does not read"));
+        assert!(warning(Some("external"), r#"{"url": "u"}"#).contains("stored elsewhere"));
+        assert!(warning(None, r#"{"format": "avro", "content": {}}"#).contains("this version does not read"));
+    }
+
+    #[test]
+    fn a_known_format_that_does_not_fit_is_an_error() {
+        let registry = Registry::standard();
+        for (format, payload) in [
+            (Some("json"), "{"),
+            (Some("circular"), "TITLE: x"),
+            (Some("voevent"), "garbage"),
+            (Some("voevent"), ""),
+            (None, r#"{"format": "circular", "content": {"nope": 1}}"#),
+            (None, r#"{"format": "voevent", "content": "x"}"#),
+            (None, r#"{"format": "gcntextnotice", "content": {}}"#),
+        ] {
+            assert!(registry.decode(format.map(str::as_bytes), payload.as_bytes()).is_err(), "{payload}");
+        }
+    }
+
+    #[test]
+    fn envelopes_of_old_versions_are_opened() {
+        assert_eq!(
+            shown(None, r#"{"format":"blob","content":{"x":NaN}}"#),
+            ("json".into(), r#"{"x": NaN}"#.into())
+        );
+        assert_eq!(
+            shown(None, r#"{"content":"hi","format":"BLOB","z":1}"#),
+            ("json".into(), r#""hi""#.into())
+        );
+        assert_eq!(shown(None, r#"{"format":"voevent","content":{"ivorn":"i"}}"#).0, "voevent");
+        assert_eq!(shown(None, r#"{"format":"Circular","content":{"header":{},"body":""}}"#).0, "circular");
+        let decoded = decode(None, r#"{"format": "donut", "content": [1]}"#);
+        assert_eq!(decoded.model.json_line(), "[1]");
+        assert_eq!(decoded.warning, Some(DecodeWarning::UnknownFormat { name: "donut".into() }));
+    }
+
+    #[test]
+    fn other_json_is_json_and_the_rest_is_bytes() {
+        for payload in
+            [r#"{"format": 1, "content": 2}"#, r#"{"format": "voevent"}"#, r#"{"content": 1}"#, "null"]
+        {
+            assert_eq!(shown(None, payload), ("json".into(), payload.into()));
+        }
+        for payload in ["hello\n", "", "<voe:VOEvent ivorn='i'/>", "{\"a\": 1"] {
+            assert_eq!(shown(None, payload).0, "blob");
+            assert_eq!(decode(None, payload).model.to_text().as_ref(), payload.as_bytes());
+        }
+    }
+
+    /// A format that counts the bytes of its payload.
+    #[derive(Debug)]
+    struct Counting(&'static str);
+
+    impl Format for Counting {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn decode(&self, payload: &[u8]) -> Result<Box<dyn MessageModel>, ModelError> {
+            Ok(Box::new(JsonBlob::new(serde_json::json!(payload.len()))))
+        }
+
+        fn decode_envelope(&self, content: Json) -> Result<Box<dyn MessageModel>, ModelError> {
+            self.decode(content.to_string().as_bytes())
+        }
+    }
+
+    #[test]
+    fn a_registered_format_is_found_in_every_way() {
+        let mut registry = Registry::standard();
+        assert!(registry.register(Arc::new(Counting("counting"))).is_none());
+        assert_eq!(registry.names().last().map(String::as_str), Some("COUNTING"));
+        assert_eq!(registry.load("COUNTING", b"abc").unwrap().unwrap().json_line(), "3");
+        assert_eq!(registry.decode(Some(b"counting"), b"ab").unwrap().model.json_line(), "2");
+        let envelope = br#"{"format": "counting", "content": null}"#;
+        assert_eq!(registry.decode(None, envelope).unwrap().model.json_line(), "4");
+        assert!(registry.load("donut", b"").is_none());
+        assert!(Registry::standard().get("counting").is_none(), "registries do not share formats");
+    }
+
+    #[test]
+    fn a_format_can_be_replaced() {
+        let mut registry = Registry::standard();
+        assert!(registry.register(Arc::new(Counting("avro"))).is_none());
+        assert!(registry.decode(Some(b"avro"), b"Obj").unwrap().warning.is_none());
+        let old = registry.register(Arc::new(Counting("Json")));
+        assert_eq!(old.map(|format| format.name().to_owned()).as_deref(), Some("json"));
+        assert_eq!(registry.names().len(), 6);
+        assert_eq!(registry.decode(Some(b"json"), b"{").unwrap().model.json_line(), "1");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_arrives_is_shown_or_refused(
+            format in prop::option::of("(?i)voevent|circular|blob|json|gcntextnotice|avro|\\PC{0,5}"),
+            payload in any::<Vec<u8>>(),
+        ) {
+            if let Ok(decoded) = Registry::standard().decode(format.as_deref().map(str::as_bytes), &payload) {
+                let _ = (decoded.model.to_text(), decoded.model.json_line(), decoded.model.to_json());
+                for form in [WireForm::Json, WireForm::Original, WireForm::Envelope] {
+                    let _ = decoded.model.serialize(form);
+                }
+            }
+        }
+
+        #[test]
+        fn json_in_an_envelope_arrives_unchanged(text in r#"[ -~é]{0,20}"#, number in any::<f64>()) {
+            let sent = JsonBlob::new(Json::Array(vec![Json::String(text), Json::from(number)]));
+            let payload = sent.serialize(WireForm::Envelope).unwrap();
+            let decoded = Registry::standard().decode(None, &payload).unwrap();
+            prop_assert_eq!(decoded.model.downcast_ref(), Some(&sent));
+        }
+    }
 }
-
-impl Format for Standard {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn load(&self, content: &[u8]) -> Result<Box<dyn MessageModel>, ModelError> {
-        (self.load)(content)
-    }
-
-    fn decode(&self, payload: &[u8]) -> Result<Box<dyn MessageModel>, ModelError> {
-        (self.decode)(payload)
-    }
-
-    fn from_envelope(&self, content: Json) -> Result<Box<dyn MessageModel>, ModelError> {
-        (self.from_envelope)(content)
-    }
-}
-
-impl fmt::Debug for Standard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Format").field(&self.name).finish()
-    }
-}
-
-fn boxed<M: MessageModel>(model: M) -> Box<dyn MessageModel> {
-    Box::new(model)
-}
-
-/// The order is that in which the command line lists them.
-const STANDARD: [Standard; 5] = [
-    Standard {
-        name: VoEvent::FORMAT,
-        load: |content| VoEvent::load(content).map(boxed),
-        decode: |payload| VoEvent::decode(payload).map(boxed),
-        from_envelope: |content| VoEvent::from_json(content.into_value()).map(boxed),
-    },
-    Standard {
-        name: GcnTextNotice::FORMAT,
-        load: |content| GcnTextNotice::load(content).map(boxed),
-        decode: |payload| GcnTextNotice::decode(payload).map(boxed),
-        from_envelope: |content| GcnTextNotice::from_envelope(&content.into_value()).map(boxed),
-    },
-    Standard {
-        name: GcnCircular::FORMAT,
-        load: |content| GcnCircular::load(content).map(boxed),
-        decode: |payload| GcnCircular::decode(payload).map(boxed),
-        from_envelope: |content| GcnCircular::from_json(content).map(boxed),
-    },
-    Standard {
-        name: Blob::FORMAT,
-        load: |content| Blob::load(content).map(boxed),
-        decode: |payload| Blob::decode(payload).map(boxed),
-        // What old versions called a blob was any JSON value.
-        from_envelope: |content| Ok(boxed(JsonBlob::new(content))),
-    },
-    Standard {
-        name: JsonBlob::FORMAT,
-        load: |content| JsonBlob::load(content).map(boxed),
-        decode: |payload| JsonBlob::decode(payload).map(boxed),
-        from_envelope: |content| Ok(boxed(JsonBlob::new(content))),
-    },
-];

@@ -255,3 +255,135 @@ impl MessageModel for VoEvent {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Registry;
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const PACKET: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+        <voe:VOEvent xmlns:voe=\"http://www.ivoa.net/xml/VOEvent/v2.0\" \
+        xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:schemaLocation=\"a b\" \
+        ivorn=\"ivo://example.org/demo#7\" role=\"test\" version=\"2.0\">\
+        <Who><Date>2026-01-01T00:00:00</Date></Who>\
+        <What><Param name=\"mag\" value=\"17.5\"/><Param name=\"far\" value=\"1e-8\"/></What><Why/>\
+        </voe:VOEvent>\n";
+
+    #[test]
+    fn a_packet_becomes_eleven_fields() {
+        let event = VoEvent::load(PACKET.as_bytes()).unwrap();
+        assert_eq!(
+            event.json_line(),
+            r#"{"ivorn": "ivo://example.org/demo#7", "role": "test", "version": "2.0", "#.to_owned()
+                + r#""Who": {"Date": "2026-01-01T00:00:00"}, "#
+                + r#""What": {"Param": [{"name": "mag", "value": "17.5"}, {"name": "far", "value": "1e-8"}]}, "#
+                + r#""WhereWhen": {}, "How": {}, "Why": null, "Citations": {}, "Description": {}, "Reference": {}}"#
+        );
+        assert_eq!(event.ivorn(), "ivo://example.org/demo#7");
+        assert_eq!(event.what()["Param"][1]["name"], "far");
+    }
+
+    #[test]
+    fn the_text_form_is_indented_json_of_all_fields() {
+        let text =
+            String::from_utf8(VoEvent::load(PACKET.as_bytes()).unwrap().to_text().into_owned()).unwrap();
+        assert!(
+            text.starts_with("{\n  \"ivorn\": \"ivo://example.org/demo#7\",\n  \"role\": \"test\",\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("  \"Description\": {},\n  \"Reference\": {}\n}"), "{text}");
+    }
+
+    #[test]
+    fn each_wire_form_is_as_its_readers_expect() {
+        let event = VoEvent::load(PACKET.as_bytes()).unwrap();
+        assert_eq!(event.serialize(WireForm::Original).unwrap(), PACKET.as_bytes());
+        let json = event.serialize(WireForm::Json).unwrap();
+        assert_eq!(json, event.json_line().as_bytes());
+        let envelope = String::from_utf8(event.serialize(WireForm::Envelope).unwrap()).unwrap();
+        assert_eq!(envelope, format!("{{\"format\": \"voevent\", \"content\": {}}}", event.json_line()));
+        for (format, payload) in [(Some(&b"voevent"[..]), &json[..]), (None, envelope.as_bytes())] {
+            let decoded = Registry::standard().decode(format, payload).unwrap();
+            assert_eq!(decoded.model.to_json(), event.to_json());
+        }
+    }
+
+    #[test]
+    fn a_document_is_made_where_there_was_none() {
+        let event =
+            VoEvent::from_json(json!({ "ivorn": "ivo://a&b", "Who": { "Date": null }, "Description": "d" }));
+        let xml = event.as_ref().unwrap().serialize(WireForm::Original).unwrap();
+        assert_eq!(
+            String::from_utf8(xml.clone()).unwrap(),
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
+             <voe:VOEvent xmlns:voe=\"http://www.ivoa.net/xml/VOEvent/v2.0\" ivorn=\"ivo://a&amp;b\" \
+             role=\"observation\" version=\"2.0\"><Who><Date/></Who><What/><WhereWhen/><How/><Why/><Citations/>\
+             <Description>d</Description><Reference/></voe:VOEvent>"
+        );
+        let again = VoEvent::load(&xml).unwrap();
+        assert_eq!((again.who(), again.what()), (&json!({ "Date": null }), &Value::Null));
+
+        let error = VoEvent::from_json(json!({ "ivorn": "i", "What": { "a b": 1 } }))
+            .and_then(|event| event.serialize(WireForm::Original))
+            .unwrap_err();
+        assert!(error.to_string().contains("its original form: \"a b\" is no name"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_voevent_is_explained() {
+        for (payload, expected) in [
+            (
+                "<VOEvent ivorn='i'/>",
+                "the root element must be <voe:VOEvent>, with that prefix, but it is <VOEvent>",
+            ),
+            ("<voe:VOEvent role='test'/>", "the ivorn"),
+            ("<voe:VOEvent/>", "the ivorn"),
+            ("<voe:VOEvent>text</voe:VOEvent>", "the ivorn"),
+            ("<voe:VOEvent ivorn='i'>text</voe:VOEvent>", "text directly in <voe:VOEvent>"),
+            ("<voe:VOEvent ivorn='i' xmlns='u'/>", "xmlns attribute without a prefix"),
+            ("<voe:VOEvent ivorn='i'><Whom/></voe:VOEvent>", "unknown part \"Whom\""),
+            ("{\"role\": \"test\"}", "the ivorn"),
+            (" {\"ivorn\": \"i\", \"Foo\": 1}", "unknown part \"Foo\""),
+            ("{\"ivorn\": \"i\"", "not valid JSON: line 1, column 14"),
+            ("[]", "not valid XML: line 1, column 1: expected XML, which begins with '<', found '['"),
+        ] {
+            let error = VoEvent::decode(payload.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{payload}: {error}");
+        }
+        assert!(VoEvent::from_json(json!([])).is_err());
+    }
+
+    #[test]
+    fn root_keys_with_a_prefix_are_dropped_and_nested_ones_kept() {
+        let event =
+            VoEvent::load(b"<voe:VOEvent ivorn='i' x:y='1'><q:z/><Who x:y='2'/></voe:VOEvent>").unwrap();
+        assert_eq!(event.who(), &json!({ "x:y": "2" }));
+    }
+
+    #[test]
+    fn numbers_in_the_json_form_survive() {
+        let event =
+            VoEvent::decode(br#"{"ivorn": 5, "version": 2.0, "What": {"snr": 1e16, "bad": NaN}}"#).unwrap();
+        assert_eq!((event.ivorn(), event.version()), ("5".into(), "2.0".into()));
+        assert!(event.json_line().contains(r#""What": {"snr": 1e+16, "bad": "NaN"}"#));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>()) {
+            let _ = VoEvent::load(&bytes);
+        }
+
+        #[test]
+        fn the_json_form_reads_back(
+            ivorn in any::<String>(), parts in prop::collection::btree_map(prop::sample::select(&FIELDS[1..]), r"\PC{0,6}", 0..10),
+        ) {
+            let mut members: Map<_, _> = parts.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+            members.insert("ivorn".to_owned(), ivorn.into());
+            let event = VoEvent::from_json(members.into()).unwrap();
+            prop_assert_eq!(&VoEvent::decode(&event.serialize(WireForm::Json).unwrap()).unwrap(), &event);
+        }
+    }
+}

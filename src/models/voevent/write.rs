@@ -102,7 +102,7 @@ impl Writer {
                     children.extend(rest.iter().map(|value| (key, value)));
                 }
                 (key, value) if is_attribute(key) && is_attribute_value(value) => {
-                    self.attribute(key, value)?
+                    self.attribute(key, value)?;
                 }
                 (key, value) => children.push((key, value)),
             }

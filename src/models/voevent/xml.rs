@@ -196,8 +196,11 @@ impl Document<'_> {
     }
 
     fn outside(&self, at: usize) -> XmlError {
-        let place = if self.root.is_some() { "after the end of" } else { "before" };
-        self.error(at, format!("there is text {place} the root element"))
+        if self.root.is_some() {
+            return self.error(at, "there is text after the end of the root element");
+        }
+        let found = self.text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or_default();
+        self.error(at, format!("expected XML, which begins with '<', found {found:?}"))
     }
 
     fn error(&self, at: usize, problem: impl Into<String>) -> XmlError {
@@ -299,7 +302,7 @@ mod tests {
     fn faults_are_placed_and_explained() {
         for (xml, expected) in [
             ("", "line 1, column 1: there is no XML element"),
-            ("junk", "line 1, column 1: there is text before the root element"),
+            ("junk", "line 1, column 1: expected XML, which begins with '<', found 'j'"),
             ("<a>\n  <b>\n</a>", "line 3, column 1: expected `</b>`, but `</a>` was found"),
             ("<a>\n <b/>", "line 2, column 6: the document ends before </a>"),
             ("<a/>\n\n junk", "line 3, column 2: there is text after the end of the root element"),
