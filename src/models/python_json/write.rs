@@ -114,10 +114,8 @@ impl Writer {
     }
 
     fn number(&mut self, number: &Number) {
-        match number.as_f64().filter(|_| number.is_f64()) {
-            Some(float) => self.out.push_str(&python_float(float)),
-            None => self.out.push_str(&number.to_string()),
-        }
+        let text = if number.is_f64() { python_float(number) } else { number.to_string() };
+        self.out.push_str(&text);
     }
 
     fn string(&mut self, text: &str) {
@@ -152,18 +150,45 @@ impl Writer {
 }
 
 /// A finite float as Python's `repr`: the shortest digits that read back the same, an exponent below 1e-4 and from 1e16.
-fn python_float(float: f64) -> String {
-    // Rust's `{:e}` has the same shortest digits, as `d.ddd` and an exponent.
-    let scientific = format!("{float:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..16).contains(&exponent) {
-        // `{:?}` writes a decimal with a point in this range, as Python does.
-        let plain = format!("{float}");
-        return if plain.contains('.') { plain } else { plain + ".0" };
+///
+/// The digits are those of `serde_json`. Rust's own differ from Python's where two shortest ones are equally near:
+/// Python takes the even one, -214858061520016.62 and not .63.
+fn python_float(number: &Number) -> String {
+    let text = number.to_string();
+    let (sign, unsigned) = text.strip_prefix('-').map_or(("", text.as_str()), |unsigned| ("-", unsigned));
+    let (mantissa, exponent) = unsigned.split_once('e').unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let significant = all.trim_start_matches('0');
+    let digits = significant.trim_end_matches('0');
+    // The place of the point, counted from the first significant digit.
+    let point =
+        exponent.parse::<i64>().unwrap_or_default() + length(whole) - (length(&all) - length(significant));
+    if digits.is_empty() {
+        return format!("{sign}0.0");
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs())
+    match usize::try_from(point) {
+        Ok(point @ 1..=16) if point >= digits.len() => format!("{sign}{digits:0<point$}.0"),
+        Ok(point @ 1..=16) => {
+            let (whole, fraction) = digits.split_at(point);
+            format!("{sign}{whole}.{fraction}")
+        }
+        _ if (-3..=0).contains(&point) => {
+            let zeros = "0".repeat(usize::try_from(-point).unwrap_or_default());
+            format!("{sign}0.{zeros}{digits}")
+        }
+        _ => {
+            let (first, rest) = digits.split_at(1);
+            let dot = if rest.is_empty() { "" } else { "." };
+            let exponent = point - 1;
+            let exponent_sign = if exponent < 0 { '-' } else { '+' };
+            format!("{sign}{first}{dot}{rest}e{exponent_sign}{:02}", exponent.unsigned_abs())
+        }
+    }
+}
+
+fn length(text: &str) -> i64 {
+    i64::try_from(text.len()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -172,6 +197,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    fn write(float: f64) -> String {
+        python_float(&Number::from_f64(float).unwrap())
+    }
 
     #[test]
     fn floats_are_written_as_python_writes_them() {
@@ -191,8 +220,10 @@ mod tests {
             (5e-324, "5e-324"),
             (-1.797_693_134_862_315_7e308, "-1.7976931348623157e+308"),
             (123_456_789_012_345.67, "123456789012345.67"),
+            (-214_858_061_520_016.63, "-214858061520016.62"),
+            (9_007_199_254_740_993.0, "9007199254740992.0"),
         ] {
-            assert_eq!(python_float(float), expected);
+            assert_eq!(write(float), expected);
         }
     }
 
@@ -218,7 +249,7 @@ mod tests {
         fn every_float_reads_back(bits in any::<u64>()) {
             let float = f64::from_bits(bits);
             prop_assume!(float.is_finite());
-            prop_assert_eq!(python_float(float).parse::<f64>().unwrap().to_bits(), float.to_bits());
+            prop_assert_eq!(write(float).parse::<f64>().unwrap().to_bits(), float.to_bits());
         }
     }
 }

@@ -88,6 +88,9 @@ impl Document<'_> {
     }
 
     fn attributes(&self, tag: &BytesStart<'_>, start: usize) -> Result<Map<String, Value>, XmlError> {
+        if attributes_touch(tag.attributes_raw()) {
+            return Err(self.error(start, "there must be a blank between two attributes"));
+        }
         let mut members = Map::new();
         let mut attributes = tag.attributes();
         // The check of the library compares every attribute with every other; the map finds duplicates as well.
@@ -173,6 +176,9 @@ impl Document<'_> {
     }
 
     fn document_type(&self, doctype: &str, start: usize) -> Result<(), XmlError> {
+        if self.root.is_some() || !self.open.is_empty() {
+            return Err(self.error(start, "a document type must come before the root element"));
+        }
         if doctype.contains("<!ENTITY") {
             return Err(self.error(start, "the document declares entities of its own, which are refused"));
         }
@@ -219,6 +225,24 @@ fn add(members: &mut Map<String, Value>, name: String, value: Value) {
     }
 }
 
+/// Whether a value's closing quote is followed by something else than a blank, which the library lets pass.
+fn attributes_touch(raw: &str) -> bool {
+    let mut open = None;
+    let mut after_value = false;
+    for byte in raw.bytes() {
+        if after_value && !byte.is_ascii_whitespace() {
+            return true;
+        }
+        after_value = open == Some(byte);
+        open = match open {
+            None if matches!(byte, b'"' | b'\'') => Some(byte),
+            Some(_) if after_value => None,
+            unchanged => unchanged,
+        };
+    }
+    false
+}
+
 fn offset(position: u64) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }
@@ -253,6 +277,7 @@ mod tests {
         assert_eq!(read("<a> \n </a>"), json!(null));
         assert_eq!(read("<a> x\ty </a>"), json!("x\ty"));
         assert_eq!(read("<a b='1'/>"), json!({ "b": "1" }));
+        assert_eq!(read("<a b='\"' c=\"1'2\"\n/>"), json!({ "b": "\"", "c": "1'2" }));
         assert_eq!(read("<a b='1'> x </a>"), json!({ "b": "1", "#text": "x" }));
         assert_eq!(read("<a>one <b>two</b> three</a>"), json!({ "b": "two", "#text": "one  three" }));
     }
@@ -312,6 +337,8 @@ mod tests {
             ("<a>&#1;</a>", "line 1, column 4: the character U+0001 is not allowed in XML"),
             ("<a b='1' b='2'/>", "line 1, column 1: the attribute \"b\" is given twice"),
             ("<a b='<'/>", "line 1, column 1: the attribute \"b\" has a '<', which must be written &lt;"),
+            ("<a b='1'c='2'/>", "line 1, column 1: there must be a blank between two attributes"),
+            ("<a><!DOCTYPE b></a>", "line 1, column 4: a document type must come before the root element"),
             ("<1/>", "line 1, column 1: \"1\" is no name for an element"),
             ("<a><!ENTITY></a>", "line 1, column 4: unknown or missed symbol in markup"),
             (" <?xml version='1.0'?><a/>", "line 1, column 2: the XML declaration must be at the very start"),
