@@ -1,5 +1,5 @@
-// What scripts/kafka asks of a running Kafka: users, topics, access rules, leaders. One program, because every start of a
-// Java virtual machine costs a second, and Kafka's own tools would need six of them for `setup` alone.
+// What scripts/kafka asks of a running Kafka: users, topics, access rules, leaders. One program, because every
+// start of a Java virtual machine costs a second, and Kafka's own tools would need six of them for `setup` alone.
 
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -50,16 +50,16 @@ public final class KafkaAdmin {
         List<String> rest = List.of(args).subList(2, args.length);
         try (Admin admin = Admin.create(settings(args[1]))) {
             switch (args[0]) {
-                case "setup" -> setup(admin, args[1], rest.get(0), rest.get(1), rest.get(2), rest.get(3), rest.get(4));
-                case "topic" -> createTopic(admin, rest.get(0), Integer.parseInt(rest.get(1)), Short.parseShort(rest.get(2)));
+                case "setup" -> setup(admin, args[1], rest);
+                case "topic" -> createTopic(admin, rest.get(0), number(rest.get(1)), (short) number(rest.get(2)));
                 case "describe" -> describe(admin, rest.get(0));
                 case "delete-topic" -> admin.deleteTopics(List.of(rest.get(0))).all().get();
                 case "delete-records" -> admin.deleteRecords(Map.of(
-                        new TopicPartition(rest.get(0), Integer.parseInt(rest.get(1))),
+                        new TopicPartition(rest.get(0), number(rest.get(1))),
                         RecordsToDelete.beforeOffset(Long.parseLong(rest.get(2))))).all().get();
                 case "config" -> configure(admin, rest.get(0), rest.subList(1, rest.size()));
-                case "move-leader" -> moveLeader(admin, rest.get(0), Integer.parseInt(rest.get(1)), Integer.parseInt(rest.get(2)));
-                case "wait-node" -> waitForNode(admin, Integer.parseInt(rest.get(0)));
+                case "move-leader" -> moveLeader(admin, rest.get(0), number(rest.get(1)), number(rest.get(2)));
+                case "wait-node" -> waitForNode(admin, number(rest.get(0)));
                 default -> throw new IllegalArgumentException("no such command: " + args[0]);
             }
         } catch (ExecutionException | IllegalStateException failure) {
@@ -70,8 +70,12 @@ public final class KafkaAdmin {
     }
 
     // From a broker that has just been started to one that every client of the tests can use on both listeners.
-    private static void setup(Admin admin, String plaintext, String saslSsl, String ca, String usersFile,
-                              String forbidden, String outsider) throws Exception {
+    private static void setup(Admin admin, String plaintext, List<String> rest) throws Exception {
+        String saslSsl = rest.get(0);
+        String ca = rest.get(1);
+        String usersFile = rest.get(2);
+        String forbidden = rest.get(3);
+        String outsider = rest.get(4);
         int nodes = plaintext.split(",").length;
         until("all nodes answer", () -> admin.describeCluster().nodes().get().size() == nodes);
 
@@ -84,7 +88,8 @@ public final class KafkaAdmin {
         for (ScramMechanism mechanism : List.of(ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)) {
             ScramCredentialInfo info = new ScramCredentialInfo(mechanism, 4096);
             List<UserScramCredentialAlteration> credentials = new ArrayList<>();
-            users.forEach((user, password) -> credentials.add(new UserScramCredentialUpsertion(user, info, password)));
+            users.forEach((user, password) ->
+                    credentials.add(new UserScramCredentialUpsertion(user, info, password)));
             admin.alterUserScramCredentials(credentials).all().get();
         }
 
@@ -92,9 +97,8 @@ public final class KafkaAdmin {
         // As soon as a topic has a rule, what no rule allows is denied: so allow everybody, then deny the one.
         ResourcePattern topic = new ResourcePattern(ResourceType.TOPIC, forbidden, PatternType.LITERAL);
         admin.createAcls(List.of(
-                new AclBinding(topic, new AccessControlEntry("User:*", "*", AclOperation.ALL, AclPermissionType.ALLOW)),
-                new AclBinding(topic, new AccessControlEntry("User:" + outsider, "*", AclOperation.ALL, AclPermissionType.DENY))
-        )).all().get();
+                new AclBinding(topic, rule("*", AclPermissionType.ALLOW)),
+                new AclBinding(topic, rule(outsider, AclPermissionType.DENY)))).all().get();
 
         // Users and rules reach each broker with the metadata log, a moment later: ask each broker by itself.
         for (String broker : saslSsl.split(",")) {
@@ -115,6 +119,10 @@ public final class KafkaAdmin {
                 });
             }
         }
+    }
+
+    private static AccessControlEntry rule(String user, AclPermissionType permission) {
+        return new AccessControlEntry("User:" + user, "*", AclOperation.ALL, permission);
     }
 
     private static void createTopic(Admin admin, String name, int partitions, short replication) throws Exception {
@@ -155,19 +163,22 @@ public final class KafkaAdmin {
             String[] pair = setting.split("=", 2);
             return new AlterConfigOp(new ConfigEntry(pair[0], pair[1]), AlterConfigOp.OpType.SET);
         }).toList();
-        admin.incrementalAlterConfigs(Map.of(new ConfigResource(ConfigResource.Type.TOPIC, name), changes)).all().get();
+        ConfigResource topic = new ConfigResource(ConfigResource.Type.TOPIC, name);
+        admin.incrementalAlterConfigs(Map.of(topic, changes)).all().get();
     }
 
     // Makes the node the first replica, adding it if need be, and lets the controller prefer it.
     private static void moveLeader(Admin admin, String name, int number, int node) throws Exception {
         TopicPartition partition = new TopicPartition(name, number);
-        List<Integer> replicas = partition(admin, name, number).replicas().stream().map(Node::id).collect(Collectors.toList());
+        List<Integer> replicas = new ArrayList<>();
+        partition(admin, name, number).replicas().forEach(replica -> replicas.add(replica.id()));
         if (!replicas.contains(node)) {
             replicas.remove(replicas.size() - 1);
         }
         replicas.remove(Integer.valueOf(node));
         replicas.add(0, node);
-        admin.alterPartitionReassignments(Map.of(partition, Optional.of(new NewPartitionReassignment(replicas)))).all().get();
+        admin.alterPartitionReassignments(
+                Map.of(partition, Optional.of(new NewPartitionReassignment(replicas)))).all().get();
         until("node " + node + " has a copy of " + partition, () ->
                 admin.listPartitionReassignments(Set.of(partition)).reassignments().get().isEmpty()
                         && partition(admin, name, number).isr().stream().anyMatch(replica -> replica.id() == node));
@@ -195,6 +206,10 @@ public final class KafkaAdmin {
 
     private static TopicPartitionInfo partition(Admin admin, String name, int number) throws Exception {
         return describeTopic(admin, name).partitions().get(number);
+    }
+
+    private static int number(String text) {
+        return Integer.parseInt(text);
     }
 
     private static void until(String what, Callable<Boolean> holds) throws Exception {

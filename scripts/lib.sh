@@ -24,3 +24,12 @@ install_packages() {
     apt-get update -qq >&2 && apt-get install -y -qq "${missing[@]}" </dev/null >&2 \
         || die "apt-get could not install ${missing[*]}"
 }
+
+# in_chroot DIRECTORY COMMAND...: runs it with the directory as its whole file system, and a configuration at /config.
+in_chroot() {
+    if [[ $(id -u) -eq 0 ]]; then
+        env -i PATH="$PATH" XDG_CONFIG_HOME=/config chroot "$@"
+    else
+        env -i PATH="$PATH" XDG_CONFIG_HOME=/config unshare --map-root-user chroot "$@"
+    fi
+}

@@ -1,6 +1,7 @@
 """Fixtures of the interop tests.
 
-HOP_BIN names the program under test (target/release/hop when not set), KAFKA_VERSION the Kafka it meets (4 or 3.9).
+HOP_BIN names the program under test (target/release/hop when not set), KAFKA_VERSION the Kafka it meets (4 or 3.9), and
+KAFKA_DIR where that Kafka lives. It is started if it does not run yet, and left running.
 """
 
 import os
@@ -18,7 +19,10 @@ def pytest_report_header():
 
 @pytest.fixture(scope="session")
 def kafka():
-    return Kafka(os.environ.get("KAFKA_VERSION", "4"))
+    options = ["--version", os.environ.get("KAFKA_VERSION", "4")]
+    if "KAFKA_DIR" in os.environ:
+        options += ["--dir", os.environ["KAFKA_DIR"]]
+    return Kafka(*options)
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ PATIENCE = 60
 class Kafka:
     """A Kafka that scripts/kafka has started (starting one that runs changes nothing)."""
 
-    def __init__(self, version):
+    def __init__(self, *options):
         lines = subprocess.run(
-            [ROOT / "scripts" / "kafka", "start", "--version", version],
+            [ROOT / "scripts" / "kafka", "start", *options],
             check=True, stdout=subprocess.PIPE, text=True,
         ).stdout.splitlines()
         settings = dict(line.split("=", 1) for line in lines)
