@@ -44,9 +44,11 @@ class Kafka:
             self.passwords = dict(csv.reader(users, delimiter="\t", quoting=csv.QUOTE_NONE))
         self.admin = AdminClient({"bootstrap.servers": self.plaintext})
 
-    def new_topic(self, partitions=1, prefix="test"):
-        name = f"{prefix}-{''.join(random.choices(string.ascii_lowercase, k=10))}"
-        self.admin.create_topics([NewTopic(name, partitions)])[name].result(PATIENCE)
+    def new_topic(self, partitions=1, **settings):
+        """Creates a topic of a name that no other test has; settings with underscores for Kafka's dots."""
+        name = f"test-{''.join(random.choices(string.ascii_lowercase, k=10))}"
+        config = {setting.replace("_", "."): str(value) for setting, value in settings.items()}
+        self.admin.create_topics([NewTopic(name, partitions, config=config)])[name].result(PATIENCE)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             known = self.admin.list_topics(timeout=PATIENCE).topics.get(name)

@@ -1,8 +1,10 @@
 """Everything that goes wrong gives a short message that names the thing, an exit code, and does so in time."""
 
 import contextlib
+import random
 import re
 import socket
+import string
 import threading
 
 import pytest
@@ -256,6 +258,18 @@ def test_a_line_that_is_not_json(kafka, ours, plain):
     assert values in ([], [b'{"a": 1}'], [b'{"a":1}'])
     if values:
         assert re.search(r"\b(1|one)\b", result.err), result.err
+
+
+def test_a_message_that_is_too_large(kafka, ours, plain):
+    topic = kafka.new_topic(max_message_bytes=2000)
+    # Of random characters: compression must not make it fit.
+    large = "".join(random.choices(string.ascii_letters, k=20_000))
+    result = ours.run("publish", *plain.options, plain.url(topic), stdin=f'"small"\n"{large}"\n"small"\n'.encode())
+    refused(result, topic, words("large|size"))
+    # How many were acknowledged is said, however many that were.
+    count = kafka.count(topic)
+    spelled = {0: "none|no message|nothing|0", 1: "one|1", 2: "two|2"}[count]
+    assert re.search(rf"\b({spelled})\b", result.err, re.IGNORECASE), f"{count} arrived: {result.err}"
 
 
 def test_lines_are_for_blobs_only(kafka, ours, plain):
