@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -101,16 +102,29 @@ class Kcat:
 
 def measure(program, arguments, stdin=os.devnull, stdout=os.devnull):
     """Runs a command to its end; what it took by itself."""
-    started = time.monotonic()
-    with open(stdin, "rb") as source, open(stdout, "wb") as target:
+    with open(stdin, "rb") as source, open(stdout, "wb") as target, tempfile.TemporaryFile() as complaint:
+        started = time.monotonic()
         process = subprocess.Popen([program.path, *getattr(program, "options", []), *arguments], stdin=source,
-                                   stdout=target, stderr=subprocess.PIPE, env=program.environment(),
+                                   stdout=target, stderr=complaint, env=program.environment(),
                                    cwd=program.home.path)
-        complaint = process.stderr.read().decode("utf-8", "replace")
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, complaint
-    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        peak = 0
+        while True:
+            # The peak that wait4 reports begins with this process's own, from before the exec.
+            peak = max(peak, high_water_mark(process.pid))
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
+            time.sleep(0.001)
+        wall = time.monotonic() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        complaint.seek(0)
+        assert process.returncode == 0, complaint.read().decode("utf-8", "replace")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, peak / 1024)
+
+
+def high_water_mark(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+        return sum(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 
 def report(name, title, costs):
