@@ -1,7 +1,7 @@
 """Fixtures of the interop tests.
 
-HOP_BIN names the program under test (target/release/hop when not set), KAFKA_VERSION the Kafka it meets (4 or 3.9), and
-KAFKA_DIR where that Kafka lives. It is started if it does not run yet, and left running.
+HOP_BIN names the program under test (target/release/hop when not set), KAFKA_VERSION the Kafka it meets (4 or
+3.9), and KAFKA_DIR where that Kafka lives. It is started if it does not run yet, and left running.
 """
 
 import os

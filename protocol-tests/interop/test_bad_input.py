@@ -142,7 +142,8 @@ def test_not_authorised(kafka, home, ours):
     before = kafka.count(kafka.forbidden_topic)
     refused(run(ours, "publish", url), kafka.forbidden_topic, words("authori[sz]|not allowed|permission"))
     # A broker may hide a topic as unknown; what it says of it must be passed on.
-    refused(run(ours, "subscribe", url), kafka.forbidden_topic, words("authori[sz]|not allowed|permission|exist|unknown"))
+    refused(run(ours, "subscribe", url), kafka.forbidden_topic,
+            words("authori[sz]|not allowed|permission|exist|unknown"))
     assert kafka.count(kafka.forbidden_topic) == before
 
 
