@@ -1,0 +1,60 @@
+"""Fixtures of the interop tests.
+
+HOP_BIN names the program under test (target/release/hop when not set), KAFKA_VERSION the Kafka it meets (4 or
+3.9), and KAFKA_DIR where that Kafka lives. It is started if it does not run yet, and left running.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import ROOT, Home, Kafka, Listener, Program, find_program
+
+
+def pytest_report_header():
+    return f"hop: {os.environ.get('HOP_BIN', 'target/release/hop')}, Kafka {os.environ.get('KAFKA_VERSION', '4')}"
+
+
+@pytest.fixture(scope="session")
+def kafka():
+    options = ["--version", os.environ.get("KAFKA_VERSION", "4")]
+    if "KAFKA_DIR" in os.environ:
+        options += ["--dir", os.environ["KAFKA_DIR"]]
+    return Kafka(*options)
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def ours(home):
+    return Program(find_program("HOP_BIN", ROOT / "target" / "release" / "hop"), home)
+
+
+@pytest.fixture
+def theirs(home):
+    # Beside the interpreter that runs the tests: both live in the environment that scripts/peers makes.
+    return Program(Path(sys.executable).with_name("hop"), home)
+
+
+@pytest.fixture(params=["plaintext", "sasl_ssl"])
+def listener(request, kafka, home):
+    if request.param == "sasl_ssl":
+        home.add_user(kafka)
+    return Listener(kafka, request.param)
+
+
+@pytest.fixture
+def secure(kafka, home):
+    """The SASL_SSL listener, with a SCRAM-SHA-512 credential for it."""
+    home.add_user(kafka)
+    return Listener(kafka, "sasl_ssl")
+
+
+@pytest.fixture
+def plain(kafka):
+    return Listener(kafka, "plaintext")

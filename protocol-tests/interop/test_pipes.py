@@ -1,0 +1,105 @@
+"""How `subscribe` behaves in a shell: pipes that close, Ctrl-C, following a topic."""
+
+import json
+import os
+import select
+import socket
+import subprocess
+import time
+
+from support import interrupt
+
+
+def test_a_closed_pipe_ends_it_quietly(kafka, ours, listener):
+    topic = kafka.new_topic(3)
+    # Far more than a pipe holds.
+    kafka.produce(topic, [json.dumps({"number": number, "padding": "x" * 200}) for number in range(20_000)],
+                  headers={"_format": "json"}, linger_ms=20)
+    subscribe = ours.start("subscribe", *listener.options, "-s", "EARLIEST", listener.url(topic),
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    head = subprocess.run(["head", "-1"], stdin=subscribe.stdout, stdout=subprocess.PIPE, timeout=60, check=True)
+    subscribe.stdout.close()
+    assert "number" in json.loads(head.stdout)
+    assert subscribe.stderr.read() == b""
+    assert subscribe.wait(10) == 0
+
+
+def test_ctrl_c_ends_it_with_what_was_read(kafka, ours, listener):
+    topic = kafka.new_topic(3)
+    values = [json.dumps({"number": number}) for number in range(300)]
+    kafka.produce(topic, values, headers={"_format": "json"})
+    output = ours.home.path / "out"
+    with open(output, "wb") as out:
+        subscribe = ours.start("subscribe", *listener.options, "-p", "-s", "EARLIEST", listener.url(topic),
+                               stdout=out, stderr=subprocess.PIPE)
+    # Messages are printed as they come, without waiting for more of them.
+    wait_until(lambda: subscribe.poll() is not None or output.read_bytes().count(b"\n") == len(values))
+    ends_within_a_second_of_ctrl_c(subscribe)
+    assert sorted(output.read_text().splitlines()) == sorted(values)
+
+
+def test_ctrl_c_while_nobody_reads_the_pipe(kafka, ours, plain):
+    topic = kafka.new_topic()
+    # As in a pager: what it prints fills the pipe, and it waits for room.
+    kafka.produce(topic, ["x" * 1000] * 2000, linger_ms=20)
+    subscribe = ours.start("subscribe", *plain.options, "-s", "EARLIEST", plain.url(topic),
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert next_line(subscribe)
+    time.sleep(0.5)
+    ends_within_a_second_of_ctrl_c(subscribe)
+
+
+def test_ctrl_c_while_connecting(kafka, ours):
+    # It accepts the connection, and never says a word.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        subscribe = ours.start("subscribe", "--no-auth", f"kafka://127.0.0.1:{silent.getsockname()[1]}/t",
+                               stderr=subprocess.PIPE)
+        time.sleep(0.5)
+        ends_within_a_second_of_ctrl_c(subscribe)
+
+
+def test_persist_follows_the_topic(kafka, ours, listener):
+    topic = kafka.new_topic(3)
+    kafka.produce(topic, [b'"first"'], headers={"_format": "json"})
+    subscribe = ours.start("subscribe", *listener.options, "-p", "-s", "EARLIEST", listener.url(topic),
+                           stdout=subprocess.PIPE)
+    try:
+        assert next_line(subscribe) == b"first\n"
+        for partition in range(3):
+            kafka.produce(topic, [json.dumps(f"later {partition}")], partition=partition,
+                          headers={"_format": "json"})
+            # One message comes at once, though the next is not there yet.
+            assert next_line(subscribe) == b"later %d\n" % partition
+    finally:
+        interrupt(subscribe)
+        subscribe.wait(10)
+
+
+def ends_within_a_second_of_ctrl_c(process):
+    try:
+        assert process.poll() is None, f"it had already ended: {process.stderr.read()}"
+        started = time.monotonic()
+        interrupt(process)
+        process.wait(10)
+        assert time.monotonic() - started < 1
+        assert b"panicked" not in process.stderr.read()
+    finally:
+        process.kill()
+
+
+def wait_until(holds, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def next_line(process, seconds=20):
+    line = b""
+    while not line.endswith(b"\n"):
+        readable, _, _ = select.select([process.stdout], [], [], seconds)
+        assert readable, "no line came"
+        piece = os.read(process.stdout.fileno(), 1)
+        assert piece, "it ended"
+        line += piece
+    return line
