@@ -1,0 +1,134 @@
+//! A JSON value as a message: the format `json`, the lines of standard input, and the content of an old blob.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::python_json::Json;
+use super::{Blob, MessageModel, ModelError, WireForm, envelope};
+
+/// A JSON value.
+///
+/// What Python's `json` module reads is read, and written back the same way: see [`python_json`](super::python_json).
+///
+/// ```
+/// use hop::models::{JsonBlob, MessageModel};
+///
+/// let message = JsonBlob::new(serde_json::json!({ "event": "S260101a", "far": 3e-8 }));
+/// assert_eq!(message.json_line(), r#"{"event": "S260101a", "far": 3e-08}"#);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct JsonBlob {
+    content: Json,
+}
+
+impl JsonBlob {
+    /// The format's name.
+    pub const FORMAT: &'static str = "json";
+
+    /// A message of this value.
+    pub fn new(content: impl Into<Json>) -> Self {
+        Self { content: content.into() }
+    }
+
+    /// Reads the JSON text that a file, or a line of standard input, holds.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one JSON value; the error has the line and the column.
+    pub fn load(content: &[u8]) -> Result<Self, ModelError> {
+        Ok(Self::new(Json::parse(content)?))
+    }
+
+    /// Reads a file of JSON.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is not one JSON value.
+    pub fn load_file(path: impl AsRef<Path>) -> Result<Self, ModelError> {
+        ModelError::with_file(path.as_ref(), Self::load)
+    }
+
+    /// Reads a payload.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load).
+    pub fn decode(payload: &[u8]) -> Result<Self, ModelError> {
+        Self::load(payload)
+    }
+
+    /// The value.
+    pub fn content(&self) -> &Json {
+        &self.content
+    }
+
+    /// The value, taken out.
+    pub fn into_content(self) -> Json {
+        self.content
+    }
+}
+
+impl MessageModel for JsonBlob {
+    fn format(&self) -> &str {
+        Self::FORMAT
+    }
+
+    fn to_json(&self) -> Value {
+        self.content.to_value()
+    }
+
+    /// JSON text on one line; a string without its quotes and escapes.
+    fn to_text(&self) -> Cow<'_, [u8]> {
+        match &self.content {
+            Json::String(text) => Cow::Borrowed(text.as_bytes()),
+            other => Cow::Owned(other.to_string().into_bytes()),
+        }
+    }
+
+    /// JSON text. An old version knows it as the content of a blob, so that is what an envelope calls it.
+    fn serialize(&self, form: WireForm) -> Result<Vec<u8>, ModelError> {
+        let text = self.content.to_string();
+        Ok(if form == WireForm::Envelope { envelope(Blob::FORMAT, &text) } else { text.into_bytes() })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn json_line(&self) -> String {
+        self.content.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_python_json_and_a_bare_string() {
+        let object = JsonBlob::load(br#"{"b":1.50,"a":[null,"\u00e9"]}"#).unwrap();
+        assert_eq!(object.to_text().as_ref(), br#"{"b": 1.5, "a": [null, "\u00e9"]}"#);
+        let string = JsonBlob::load(br#""caf\u00e9\n""#).unwrap();
+        assert_eq!(string.to_text().as_ref(), "café\n".as_bytes());
+        assert_eq!(string.json_line(), r#""caf\u00e9\n""#);
+        assert_eq!(string.serialize(WireForm::Json).unwrap(), br#""caf\u00e9\n""#);
+    }
+
+    #[test]
+    fn an_envelope_calls_it_a_blob() {
+        let blob = JsonBlob::load(b"[NaN, 123456789012345678901234567890]").unwrap();
+        assert_eq!(
+            blob.serialize(WireForm::Envelope).unwrap(),
+            br#"{"format": "blob", "content": [NaN, 123456789012345678901234567890]}"#
+        );
+    }
+
+    #[test]
+    fn errors_name_line_and_column() {
+        let error = JsonBlob::load(b"{\n  \"a\": 1,\n}").unwrap_err().to_string();
+        assert!(error.contains("line 3, column 1"), "{error}");
+    }
+}
