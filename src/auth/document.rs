@@ -111,7 +111,7 @@ pub enum ContentError {
     #[error("it has no auth section; credentials stand in blocks that begin with [[auth]]")]
     NoAuthSection,
     /// Something that should be a table is not.
-    #[error("{what} must be a table of username, password and so on, but is a {found}")]
+    #[error("{what} must be a table of username, password and so on, not of type {found}")]
     NotATable {
         /// What it is about.
         what: String,
@@ -127,7 +127,7 @@ pub enum ContentError {
         property: &'static str,
     },
     /// A property that must be a text is something else.
-    #[error("the {property} of {of} must be a string in quotes, but is a {found}")]
+    #[error("the {property} of {of} must be a string in quotes, not of type {found}")]
     NotAString {
         /// Which credential.
         of: String,
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(failure("[auth]\npassword='p'\n"), "missing auth property 'username' in credential 1");
         assert_eq!(
             failure("[auth]\nusername=5\npassword='p'\n"),
-            "the username of credential 1 must be a string in quotes, but is a integer"
+            "the username of credential 1 must be a string in quotes, not of type integer"
         );
         assert_eq!(
             failure("[auth]\nusername='u'\npassword='p'\nhostname='h'\nmechanism='NOPE'\n"),

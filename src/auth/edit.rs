@@ -267,13 +267,14 @@ fn remove_inline(values: &mut Array, index: usize) {
 
 /// The part of the comments above a block that an empty line parts from it.
 fn earlier_paragraphs(prefix: &str) -> String {
-    let end = prefix.rfind("\n\n").map_or(0, |at| at + 2);
-    let earlier = prefix.get(..end).unwrap_or_default();
-    if earlier.contains('#') { earlier.to_owned() } else { String::new() }
+    let lines: Vec<&str> = prefix.split_inclusive('\n').collect();
+    let end = lines.iter().rposition(|line| line.trim().is_empty()).map_or(0, |last| last + 1);
+    let earlier: String = lines.into_iter().take(end).collect();
+    if earlier.contains('#') { earlier } else { String::new() }
 }
 
 fn ends_with_blank_line(text: &str) -> bool {
-    text.ends_with("\n\n")
+    text.ends_with('\n') && text.lines().last().is_none_or(|line| line.trim().is_empty())
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ pub mod entry;
 mod credential;
 mod document;
 mod edit;
+#[cfg(test)]
+mod edit_properties;
 mod error;
 mod file;
 mod hostname;
