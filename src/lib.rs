@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 pub mod auth;
+pub mod config;
 pub mod kafka;
 pub mod models;
 pub mod stream;

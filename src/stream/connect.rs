@@ -1,0 +1,231 @@
+//! From a URL and the user's credentials to a client of the cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::consumer::ReaderBuilder;
+use super::producer::WriterBuilder;
+use super::{HopUrl, TopicName, UrlError};
+use crate::auth::{Auth, Credentials, Mechanism, Protocol, SelectError, select};
+use crate::kafka::{self, Client, Sasl, Tls, TopicDescription};
+use crate::models::Registry;
+use crate::wire::error_code::ErrorCode;
+
+/// How brokers are reached: with which credentials, and with which formats to read what they hold. Cheap to clone.
+///
+/// # Defaults
+///
+/// The formats of [`Registry::standard`], and 10 s to connect and authenticate.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    credentials: Option<Arc<Credentials>>,
+    registry: Arc<Registry>,
+    connect_timeout: Duration,
+}
+
+impl Stream {
+    /// A stream that authenticates: with the credential that [`select`] picks for the broker of each URL.
+    ///
+    /// Takes one [`Auth`], several, or what [`Auth::load`] found.
+    #[must_use]
+    pub fn new(credentials: impl Into<Credentials>) -> Self {
+        Self { credentials: Some(Arc::new(credentials.into())), ..Self::anonymous() }
+    }
+
+    /// A stream that neither authenticates nor encrypts, for brokers that ask for neither. A user name in a URL
+    /// does not count then.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            credentials: None,
+            registry: Arc::new(Registry::standard()),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// The formats that messages are read with.
+    #[must_use]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = Arc::new(registry);
+        self
+    }
+
+    /// How long it may take until a broker is connected and has accepted the credential.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// What to set before reading the topics of a URL.
+    pub fn reader(&self, url: &str) -> ReaderBuilder {
+        ReaderBuilder::new(self.clone(), url)
+    }
+
+    /// What to set before writing to the topic of a URL.
+    pub fn writer(&self, url: &str) -> WriterBuilder {
+        WriterBuilder::new(self.clone(), url)
+    }
+
+    /// The topics that this user may see, by name; if the URL names topics, those of them that exist. Nothing is
+    /// created by asking.
+    ///
+    /// Dropping the future closes what it opened.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenError`].
+    pub async fn list_topics(&self, url: &str) -> Result<Vec<TopicDescription>, OpenError> {
+        let url: HopUrl = url.parse()?;
+        let (client, _) = self.connect(&url).await?;
+        let mut topics = if url.topics().is_empty() {
+            client.list_topics().await?
+        } else {
+            let names: Vec<&str> = url.topics().iter().map(TopicName::as_str).collect();
+            client.describe_topics(&names).await?
+        };
+        topics.retain(|topic| {
+            !matches!(
+                topic.error,
+                Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::TOPIC_AUTHORIZATION_FAILED)
+            )
+        });
+        topics.dedup_by(|a, b| a.name == b.name);
+        Ok(topics)
+    }
+
+    /// A client of the cluster that the URL names, and the user that it is for.
+    pub(super) async fn connect(&self, url: &HopUrl) -> Result<(Client, Option<String>), OpenError> {
+        let mut builder = Client::builder()
+            .bootstrap(&url.address())
+            .topics(url.topics().iter().map(TopicName::shared))
+            .connect_timeout(self.connect_timeout);
+        let auth = self.credential(url)?;
+        if let Some(auth) = auth {
+            builder = builder.sasl(sasl(auth, url.authority())?);
+            if auth.protocol() == Protocol::SaslSsl {
+                builder = builder.tls(match auth.ssl_ca_location() {
+                    Some(path) => Tls::default().ca_file(path),
+                    None => Tls::default(),
+                });
+            }
+        }
+        Ok((builder.connect().await?, auth.map(|auth| auth.username().to_owned())))
+    }
+
+    pub(super) fn formats(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    fn credential(&self, url: &HopUrl) -> Result<Option<&Auth>, OpenError> {
+        match &self.credentials {
+            None => Ok(None),
+            Some(credentials) => select(credentials, url.authority(), url.username())
+                .map(Some)
+                .map_err(|error| OpenError::Credential(error.with_topics(&url.joined_topics()))),
+        }
+    }
+}
+
+/// A topic could not be opened, or the topics not be listed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The URL cannot be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// No single credential fits the broker.
+    #[error(transparent)]
+    Credential(#[from] SelectError),
+    /// The credential that fits needs a token, and tokens cannot be fetched yet.
+    #[error(
+        "the credential of user '{username}' for '{authority}' authenticates with OAUTHBEARER tokens, which this \
+         version cannot fetch yet\n\
+         Use a credential with a SCRAM password: choose it by its user name, kafka://USERNAME@{authority}/..."
+    )]
+    TokensNotSupported {
+        /// The user name.
+        username: String,
+        /// The broker as the URL spells it.
+        authority: String,
+    },
+    /// The cluster could not be reached, did not let us in, or has no such topic.
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+}
+
+/// How the credential is proved. What a user wrote into the credential file is what happens: a password in the
+/// clear is sent over a connection in the clear if, and only if, the file asks for both.
+fn sasl(auth: &Auth, authority: &str) -> Result<Sasl, OpenError> {
+    let (username, password) = (auth.username(), auth.password().clone());
+    match auth.mechanism() {
+        Mechanism::Plain => {
+            let unencrypted = auth.protocol() == Protocol::SaslPlaintext;
+            if unencrypted {
+                tracing::warn!(
+                    username,
+                    "the credential asks for its password to be sent without encryption"
+                );
+            }
+            Ok(Sasl::plain(username, password).allow_unencrypted(unencrypted))
+        }
+        Mechanism::ScramSha256 => Ok(Sasl::scram_sha_256(username, password)),
+        Mechanism::ScramSha512 => Ok(Sasl::scram_sha_512(username, password)),
+        Mechanism::OAuthBearer => Err(OpenError::TokensNotSupported {
+            username: username.to_owned(),
+            authority: authority.to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn open(credentials: Vec<Auth>, url: &str) -> OpenError {
+        Stream::new(credentials).reader(url).open().await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_connected_for_a_url_that_cannot_work() {
+        let stream = Stream::anonymous();
+        assert!(matches!(
+            stream.reader("http://h/t").open().await,
+            Err(OpenError::Url(UrlError::Scheme { .. }))
+        ));
+        assert!(matches!(
+            stream.reader("kafka://h/").open().await,
+            Err(OpenError::Url(UrlError::NoTopic { .. }))
+        ));
+        assert!(matches!(
+            stream.writer("kafka://h/t,u").open().await,
+            Err(OpenError::Url(UrlError::SeveralTopics { .. }))
+        ));
+    }
+
+    #[tokio::test]
+    async fn the_url_that_would_pick_a_credential_is_whole() {
+        let error = open(vec![Auth::new("a", "p"), Auth::new("b", "p")], "kafka://h:1/t,u").await;
+        assert!(error.to_string().ends_with("\n  kafka://<username>@h:1/t,u"), "{error}");
+        let error = open(vec![], "kafka://u@h/t").await;
+        assert!(
+            error.to_string().starts_with("No matching credential found for hostname 'h' with username 'u'")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_credential_that_needs_a_token_is_named() {
+        let auth = Auth::new("me", "p").with_token_endpoint("https://t");
+        let error = open(vec![auth], "kafka://h/t").await;
+        assert!(matches!(error, OpenError::TokensNotSupported { .. }));
+        assert!(error.to_string().contains("the credential of user 'me' for 'h' "), "{error}");
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let stream = Stream::new(Auth::new("u", "hunter2"));
+        assert!(!format!("{stream:?} {:?}", stream.reader("kafka://h/t")).contains("hunter2"));
+    }
+}

@@ -1,0 +1,252 @@
+//! Reading alerts.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::message::{Message, RawMessage, Unreadable};
+use super::{HopUrl, OpenError, Stream, TopicName};
+use crate::kafka::{self, FetchedBatch, StartOffset};
+use crate::models::Registry;
+
+/// How many records of a batch are taken over at a time: enough to make the taking cheap, and few enough that a batch
+/// of very many tiny records does not become very many messages in memory.
+const RECORDS_AT_A_TIME: usize = 4096;
+
+/// For how long brokers may be out of reach before reading up to the end is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How to read; made by [`Stream::reader`].
+///
+/// # Defaults
+///
+/// From [`StartPosition::Latest`] on, up to the end of the topics, without test messages.
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `open` is awaited"]
+pub struct ReaderBuilder {
+    stream: Stream,
+    url: String,
+    start: StartPosition,
+    persist: bool,
+    include_tests: bool,
+    give_up_after: Option<Option<Duration>>,
+}
+
+impl ReaderBuilder {
+    pub(super) fn new(stream: Stream, url: &str) -> Self {
+        Self {
+            stream,
+            url: url.to_owned(),
+            start: StartPosition::default(),
+            persist: false,
+            include_tests: false,
+            give_up_after: None,
+        }
+    }
+
+    /// Where to begin in each topic.
+    pub fn start_at(mut self, start: StartPosition) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Whether to wait for new messages at the end of the topics, for ever, instead of stopping there.
+    pub fn persist(mut self, persist: bool) -> Self {
+        self.persist = persist;
+        self
+    }
+
+    /// Whether messages that are marked as tests are handed over, too.
+    pub fn include_tests(mut self, include: bool) -> Self {
+        self.include_tests = include;
+        self
+    }
+
+    /// For how long brokers may be out of reach, in a row, before [`Consumer::next`] says so. `None` is for ever.
+    ///
+    /// Not set, it is for ever when persisting, and else 30 s.
+    pub fn give_up_after(mut self, patience: Option<Duration>) -> Self {
+        self.give_up_after = Some(patience);
+        self
+    }
+
+    /// Connects, and looks the topics up.
+    ///
+    /// Dropping the future closes what it opened.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenError`]; a topic that does not exist is one.
+    pub async fn open(self) -> Result<Consumer, OpenError> {
+        let url: HopUrl = self.url.parse()?;
+        let topics = url.topics_to_read()?;
+        let (client, _) = self.stream.connect(&url).await?;
+        let inner = client
+            .consumer()
+            .topics(topics.iter().map(TopicName::shared))
+            .start_at(self.start.into())
+            .stop_at_end(!self.persist)
+            .give_up_after(self.give_up_after.unwrap_or((!self.persist).then_some(PATIENCE)))
+            .build()
+            .await?;
+        Ok(Consumer {
+            inner,
+            registry: self.stream.formats(),
+            include_tests: self.include_tests,
+            batch: None,
+            ready: VecDeque::new(),
+        })
+    }
+}
+
+/// Where to begin reading a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum StartPosition {
+    /// At the oldest message that the brokers still keep.
+    Earliest,
+    /// After the newest: only what is sent from now on. The default.
+    #[default]
+    Latest,
+}
+
+impl From<StartPosition> for StartOffset {
+    fn from(start: StartPosition) -> Self {
+        match start {
+            StartPosition::Earliest => Self::Earliest,
+            StartPosition::Latest => Self::Latest,
+        }
+    }
+}
+
+impl fmt::Display for StartPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Earliest => "EARLIEST",
+            Self::Latest => "LATEST",
+        })
+    }
+}
+
+impl FromStr for StartPosition {
+    type Err = UnknownStartPosition;
+
+    /// `EARLIEST` or `LATEST`, in any case.
+    fn from_str(name: &str) -> Result<Self, UnknownStartPosition> {
+        [Self::Earliest, Self::Latest]
+            .into_iter()
+            .find(|position| position.to_string().eq_ignore_ascii_case(name))
+            .ok_or_else(|| UnknownStartPosition { name: name.to_owned() })
+    }
+}
+
+/// A name that is no start position.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{name:?} is no start position; there are EARLIEST and LATEST")]
+pub struct UnknownStartPosition {
+    /// The name.
+    pub name: String,
+}
+
+/// Reads the messages of some topics, all partitions of them, in the order of each partition.
+#[derive(Debug)]
+pub struct Consumer {
+    inner: kafka::Consumer,
+    registry: Arc<Registry>,
+    include_tests: bool,
+    /// The batch that is being handed over, and how many of its records have been taken from it.
+    batch: Option<(FetchedBatch, usize)>,
+    ready: VecDeque<Result<RawMessage, kafka::Error>>,
+}
+
+impl Consumer {
+    /// The next message and its model; `None` at the end of the topics, unless persisting.
+    ///
+    /// Dropping the future loses nothing: the next call goes on where this one was.
+    ///
+    /// # Errors
+    ///
+    /// [`NextError::Unreadable`] has a message whose payload is not what its format says; the one behind it comes
+    /// with the next call. After [`NextError::Kafka`] the call may be repeated, too, and goes on where it can.
+    pub async fn next(&mut self) -> Result<Option<Message>, NextError> {
+        let Some(raw) = self.next_raw().await? else { return Ok(None) };
+        Ok(Some(Message::decode(raw, &self.registry)?))
+    }
+
+    /// The next message without reading its payload; `None` at the end of the topics, unless persisting. Test
+    /// messages are passed over here as well, unless they were asked for.
+    ///
+    /// Dropping the future loses nothing: the next call goes on where this one was.
+    ///
+    /// # Errors
+    ///
+    /// [`NextError::Kafka`]; the call may be repeated, and goes on where it can.
+    pub async fn next_raw(&mut self) -> Result<Option<RawMessage>, NextError> {
+        loop {
+            while let Some(record) = self.ready.pop_front() {
+                let message = record?;
+                if self.include_tests || !message.metadata().is_test() {
+                    return Ok(Some(message));
+                }
+            }
+            match &mut self.batch {
+                Some((batch, taken)) => {
+                    self.ready.extend(messages(batch, *taken));
+                    *taken += self.ready.len();
+                    // Fewer than was asked for is all there was, and after an error there is no more.
+                    if self.ready.len() < RECORDS_AT_A_TIME || self.ready.back().is_some_and(Result::is_err) {
+                        self.batch = None;
+                    }
+                }
+                // The only wait. What it brings is kept before anything else can be waited for.
+                None => match self.inner.next_batch().await? {
+                    Some(batch) => self.batch = Some((batch, 0)),
+                    None => return Ok(None),
+                },
+            }
+        }
+    }
+}
+
+/// A message was not handed over.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NextError {
+    /// There is a message, but it does not mean what its format says.
+    #[error(transparent)]
+    Unreadable(#[from] Box<Unreadable>),
+    /// The brokers could not be read from.
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+}
+
+/// The next records of a batch, those before `from` skipped.
+fn messages(batch: &FetchedBatch, from: usize) -> impl Iterator<Item = Result<RawMessage, kafka::Error>> {
+    batch.records().skip(from).take(RECORDS_AT_A_TIME).map(|record| {
+        let record = record?;
+        RawMessage::from_record(batch.topic(), batch.partition(), &record, |part| batch.slice(part)).map_err(
+            |source| kafka::Error::Damaged {
+                topic: batch.topic().to_string(),
+                partition: batch.partition(),
+                offset: record.offset,
+                source,
+            },
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_positions_have_the_names_of_the_command_line() {
+        assert_eq!("EARLIEST".parse(), Ok(StartPosition::Earliest));
+        assert_eq!("latest".parse(), Ok(StartPosition::Latest));
+        let error = "FOO".parse::<StartPosition>().unwrap_err();
+        assert_eq!(error.to_string(), "\"FOO\" is no start position; there are EARLIEST and LATEST");
+    }
+}
