@@ -1,1 +1,22 @@
-//! The `wire` room.
+//! Kafka's bytes: frames, requests and answers, API versions, error codes, record batches, compression.
+//!
+//! Everything here is a function from bytes to values or back. There are no sockets, clocks, tasks or log lines;
+//! [`crate::kafka`] has those. The message schemas come from `kafka-protocol`; records, compression and every check of
+//! what a peer states are ours.
+//!
+//! - [`frame`]: the length in front of everything, and what a wrong one gives away.
+//! - [`message`]: a request into a frame, a frame into an answer, with no length believed.
+//! - [`api`]: which requests are spoken, in which versions, and what each version brings.
+//! - [`error_code`]: what a broker's codes mean, and what to do about each.
+//! - [`record`]: batches of records, read without copying and written once.
+
+pub mod api;
+mod compression;
+pub mod error_code;
+pub mod frame;
+mod guard;
+pub mod message;
+pub mod record;
+
+pub use api::{VersionRange, spoken};
+pub use compression::{Compression, CompressionError, UnknownCompression};

@@ -1,0 +1,181 @@
+//! The records of a batch, borrowed one after the other.
+
+use super::RecordError;
+use super::legacy::LegacyRecords;
+use super::reader::Reader;
+
+/// One record. All that it holds is borrowed from its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its number in the partition.
+    pub offset: i64,
+    /// Milliseconds since 1970 UTC: the producer's, or the broker's where the topic is set so; -1 in messages of
+    /// version 0.
+    pub timestamp: i64,
+    /// The key; `None` is null, which is not the same as empty.
+    pub key: Option<&'a [u8]>,
+    /// The payload; `None` is null, which marks a key as deleted.
+    pub value: Option<&'a [u8]>,
+    header_count: usize,
+    headers: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// The headers, in their order; names may repeat. They are parsed as they are taken.
+    #[inline]
+    pub fn headers(&self) -> Headers<'a> {
+        Headers { left: self.header_count, reader: Reader::new(self.headers) }
+    }
+
+    /// How many headers there are said to be.
+    pub fn header_count(&self) -> usize {
+        self.header_count
+    }
+
+    /// A message of a version that has no headers.
+    pub(super) fn without_headers(
+        offset: i64,
+        timestamp: i64,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+    ) -> Self {
+        Self { offset, timestamp, key, value, header_count: 0, headers: &[] }
+    }
+}
+
+/// A header of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// Its name: UTF-8 by convention.
+    pub key: &'a [u8],
+    /// Its value, which may be null.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Iterates over the headers of a record; ends after an error.
+#[derive(Debug, Clone)]
+pub struct Headers<'a> {
+    left: usize,
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = Result<Header<'a>, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let header = self.read();
+        if header.is_err() {
+            self.left = 0;
+        }
+        Some(header)
+    }
+}
+
+impl<'a> Headers<'a> {
+    fn read(&mut self) -> Result<Header<'a>, RecordError> {
+        let field = "a header's name";
+        let key = self.reader.nullable(field)?.ok_or(RecordError::Impossible { field, value: -1 })?;
+        Ok(Header { key, value: self.reader.nullable("a header's value")? })
+    }
+}
+
+/// Iterates over the records of a batch; ends after an error.
+#[derive(Debug, Clone)]
+pub struct Records<'a>(Kind<'a>);
+
+#[derive(Debug, Clone)]
+enum Kind<'a> {
+    V2(V2Records<'a>),
+    Legacy(LegacyRecords<'a>),
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn v2(records: V2Records<'a>) -> Self {
+        Self(Kind::V2(records))
+    }
+
+    pub(super) fn legacy(records: LegacyRecords<'a>) -> Self {
+        Self(Kind::Legacy(records))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, RecordError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Kind::V2(records) => records.next(),
+            Kind::Legacy(records) => records.next(),
+        }
+    }
+}
+
+/// The records of a batch of version 2, uncompressed.
+#[derive(Debug, Clone)]
+pub(super) struct V2Records<'a> {
+    pub(super) reader: Reader<'a>,
+    pub(super) left: i32,
+    pub(super) base_offset: i64,
+    pub(super) last_offset: i64,
+    pub(super) base_timestamp: i64,
+    /// The broker's time of appending, which stands for that of each record.
+    pub(super) append_time: Option<i64>,
+}
+
+impl<'a> V2Records<'a> {
+    #[inline]
+    fn next(&mut self) -> Option<Result<Record<'a>, RecordError>> {
+        if self.left == 0 {
+            if self.reader.is_empty() {
+                return None;
+            }
+            self.reader = Reader::new(&[]);
+            return Some(Err(RecordError::Impossible { field: "the number of records", value: 0 }));
+        }
+        self.left = self.left.wrapping_sub(1);
+        let record = self.read();
+        if record.is_err() {
+            self.left = 0;
+            self.reader = Reader::new(&[]);
+        }
+        Some(record)
+    }
+
+    #[inline]
+    fn read(&mut self) -> Result<Record<'a>, RecordError> {
+        let field = "a record's length";
+        let length = self.reader.varint(field)?;
+        let length = usize::try_from(length).map_err(|_| RecordError::Impossible { field, value: length })?;
+        let mut record = Reader::new(self.reader.take(length, field)?);
+        // Attributes, of which none are defined.
+        record.take(1, "a record's attributes")?;
+        let timestamp_delta = record.varint("a record's timestamp")?;
+        let offset_delta = record.varint("a record's offset")?;
+        let key = record.nullable("a record's key")?;
+        let value = record.nullable("a record's value")?;
+        let header_count = record.varint("the number of headers")?;
+
+        let offset = self.base_offset.checked_add(offset_delta);
+        // An offset outside of its batch would send the reader back, or ahead.
+        let offset = offset.filter(|&offset| offset >= self.base_offset && offset <= self.last_offset);
+        let offset =
+            offset.ok_or(RecordError::Impossible { field: "a record's offset", value: offset_delta })?;
+        let timestamp = match self.append_time {
+            Some(time) => time,
+            None => self
+                .base_timestamp
+                .checked_add(timestamp_delta)
+                .ok_or(RecordError::Impossible { field: "a record's timestamp", value: timestamp_delta })?,
+        };
+        let headers = record.rest();
+        // A header takes two bytes at least.
+        let impossible = RecordError::Impossible { field: "the number of headers", value: header_count };
+        let header_count = usize::try_from(header_count).map_err(|_| impossible.clone())?;
+        if header_count > headers.len() / 2 || (header_count == 0 && !headers.is_empty()) {
+            return Err(impossible);
+        }
+        Ok(Record { offset, timestamp, key, value, header_count, headers })
+    }
+}
