@@ -1,1 +1,34 @@
-//! The `kafka` room.
+//! A Kafka client: connections, metadata, a producer and a consumer.
+//!
+//! It speaks the protocol itself, to brokers from Kafka 2.1 on, and knows nothing of alerts: [`crate::stream`] does.
+//! Begin at [`Client`]; [`Producer`] writes, [`Consumer`] reads, [`Tls`] and [`Sasl`] say how to be let in.
+//!
+//! Decisions are made by state machines without I/O: the handshake, the exchange of SASL tokens, the positions of a
+//! consumer, the queues of a producer, the metadata snapshot. The files around them move bytes and timers.
+//!
+//! Log lines are `tracing` events: `warn` where an operator can act, `debug` for changes of state, `trace` for frames;
+//! never payloads or credentials.
+
+mod address;
+mod backoff;
+mod client;
+mod cluster;
+mod connection;
+mod consumer;
+mod error;
+mod handshake;
+mod metadata;
+mod printable;
+mod producer;
+pub mod sasl;
+mod settings;
+pub mod tls;
+mod transport;
+
+pub use address::{Address, AddressError, DEFAULT_PORT};
+pub use client::{Client, ClientBuilder, PartitionDescription, TopicDescription};
+pub use consumer::{Consumer, ConsumerBuilder, FetchedBatch, StartOffset};
+pub use error::{ConnectError, Error, Step};
+pub use producer::{Acknowledged, Delivery, ProduceError, Producer, ProducerBuilder, Record};
+pub use sasl::Sasl;
+pub use tls::Tls;

@@ -1,0 +1,168 @@
+//! What is known of a cluster: its brokers, its topics, and who leads which partition.
+//!
+//! [`Snapshot`] is a value: an answer of a broker makes a new one out of the old. Leaders are believed only with a
+//! leader epoch no older than the one known (KIP-320), so that a broker that lags behind cannot turn back the clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kafka_protocol::messages::MetadataResponse;
+use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
+
+use super::address::Address;
+use super::printable::printable;
+use crate::wire::error_code::ErrorCode;
+
+/// A broker's number in its cluster.
+pub(super) type BrokerId = i32;
+
+/// What was known of the cluster at one time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Snapshot {
+    pub(super) brokers: HashMap<BrokerId, Address>,
+    topics: HashMap<Arc<str>, Topic>,
+}
+
+/// What was known of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Topic {
+    pub(super) internal: bool,
+    pub(super) error: ErrorCode,
+    /// By partition number, from 0 without gaps.
+    pub(super) partitions: Vec<Partition>,
+}
+
+/// What was known of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Partition {
+    pub(super) leader: Option<BrokerId>,
+    /// -1 where the broker is too old to say.
+    pub(super) leader_epoch: i32,
+}
+
+impl Snapshot {
+    /// What is known after `response`. Topics that it does not mention stay as they were.
+    pub(super) fn after(&self, response: &MetadataResponse) -> Self {
+        let mut next = self.clone();
+        // An empty list is a broker that is starting up, not a cluster without brokers.
+        if !response.brokers.is_empty() {
+            next.brokers = response
+                .brokers
+                .iter()
+                .filter_map(|broker| {
+                    let port = u16::try_from(broker.port).ok()?;
+                    Some((broker.node_id.0, Address::new(printable(&broker.host), port)))
+                })
+                .collect();
+        }
+        for topic in &response.topics {
+            let Some(name) = &topic.name else { continue };
+            let known = self.topics.get(&***name);
+            next.topics.insert(Arc::from(&***name), Topic::after(known, topic));
+        }
+        next
+    }
+
+    pub(super) fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(name)
+    }
+
+    pub(super) fn partition(&self, topic: &str, partition: i32) -> Option<Partition> {
+        self.topics.get(topic)?.partitions.get(usize::try_from(partition).ok()?).copied()
+    }
+}
+
+impl Topic {
+    fn after(known: Option<&Self>, response: &MetadataResponseTopic) -> Self {
+        let error = ErrorCode(response.error_code);
+        // A passing error says nothing about partitions: those known stay known.
+        if error != ErrorCode::NONE
+            && let Some(known) = known
+        {
+            return Self { error, ..known.clone() };
+        }
+        let mut partitions: Vec<_> = response.partitions.iter().collect();
+        partitions.sort_unstable_by_key(|partition| partition.partition_index);
+        let numbered = partitions
+            .into_iter()
+            .zip(0..)
+            .take_while(|(partition, number)| partition.partition_index == *number);
+        let partitions = numbered.map(|(partition, number)| {
+            let known = known.and_then(|topic| topic.partitions.get(usize::try_from(number).ok()?));
+            Partition::after(known, partition)
+        });
+        Self { internal: response.is_internal, error, partitions: partitions.collect() }
+    }
+}
+
+impl Partition {
+    fn after(known: Option<&Self>, response: &MetadataResponsePartition) -> Self {
+        let told = Self {
+            leader: Some(response.leader_id.0).filter(|&leader| leader >= 0),
+            leader_epoch: response.leader_epoch,
+        };
+        match known {
+            Some(known) if told.leader_epoch >= 0 && told.leader_epoch < known.leader_epoch => *known,
+            _ => told,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+
+    fn response(topic: &'static str, code: ErrorCode, leaders: &[(i32, i32)]) -> MetadataResponse {
+        let partitions = leaders.iter().zip(0..).map(|(&(leader, epoch), number)| {
+            MetadataResponsePartition::default()
+                .with_partition_index(number)
+                .with_leader_id(leader.into())
+                .with_leader_epoch(epoch)
+        });
+        let topic = MetadataResponseTopic::default()
+            .with_name(Some(StrBytes::from_static_str(topic).into()))
+            .with_error_code(code.0)
+            // Brokers list partitions in no particular order.
+            .with_partitions(partitions.collect::<Vec<_>>().into_iter().rev().collect());
+        let broker = MetadataResponseBroker::default()
+            .with_node_id(1.into())
+            .with_host(StrBytes::from_static_str("h"))
+            .with_port(9092);
+        MetadataResponse::default().with_brokers(vec![broker]).with_topics(vec![topic])
+    }
+
+    #[test]
+    fn an_older_leader_epoch_is_not_believed() {
+        let new = Snapshot::default().after(&response("t", ErrorCode::NONE, &[(1, 5), (2, 5)]));
+        let stale = new.after(&response("t", ErrorCode::NONE, &[(2, 4), (1, 6)]));
+        assert_eq!(stale.partition("t", 0), Some(Partition { leader: Some(1), leader_epoch: 5 }));
+        assert_eq!(stale.partition("t", 1), Some(Partition { leader: Some(1), leader_epoch: 6 }));
+    }
+
+    #[test]
+    fn a_passing_error_keeps_the_partitions() {
+        let known = Snapshot::default().after(&response("t", ErrorCode::NONE, &[(1, 5)]));
+        let failed = known.after(&response("t", ErrorCode::LEADER_NOT_AVAILABLE, &[]));
+        assert_eq!(failed.topic("t").map(|topic| topic.partitions.len()), Some(1));
+        assert_eq!(failed.topic("t").map(|topic| topic.error), Some(ErrorCode::LEADER_NOT_AVAILABLE));
+    }
+
+    #[test]
+    fn an_empty_broker_list_is_no_answer() {
+        let known = Snapshot::default().after(&response("t", ErrorCode::NONE, &[(1, 5)]));
+        assert_eq!(known.after(&MetadataResponse::default()).brokers.len(), 1);
+    }
+
+    #[test]
+    fn other_topics_stay_and_a_missing_leader_is_none() {
+        let known = Snapshot::default().after(&response("a", ErrorCode::NONE, &[(1, 5)]));
+        let both = known.after(&response("b", ErrorCode::NONE, &[(-1, 0)]));
+        assert!(both.topic("a").is_some());
+        assert_eq!(both.partition("b", 0).and_then(|partition| partition.leader), None);
+        assert_eq!(both.partition("b", 1), None);
+        assert_eq!(both.partition("b", -1), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! The task behind a producer: moves what `queues` decides to the brokers, and their answers back.
+
+use std::sync::Arc;
+
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse};
+use kafka_protocol::protocol::StrBytes;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Shared;
+use super::queues::{Dispatch, Identity, Outcome};
+use super::record::ProduceError;
+use crate::kafka::backoff::Backoff;
+use crate::kafka::cluster::Cluster;
+use crate::kafka::error::Error;
+use crate::kafka::metadata::BrokerId;
+use crate::kafka::printable::printable;
+use crate::wire::error_code::ErrorCode;
+
+const ALL_IN_SYNC_REPLICAS: i16 = -1;
+
+/// What a question to the cluster brought.
+#[derive(Debug)]
+enum Answer {
+    Produced { broker: BrokerId, outcomes: Vec<(Arc<str>, i32, Outcome)> },
+    Identified(Result<Identity, Error>),
+    Refreshed,
+}
+
+/// Runs until it is aborted with its producer.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut answers: JoinSet<Answer> = JoinSet::new();
+    let (mut identifying, mut refreshing) = (false, false);
+    let mut failures = 0_u32;
+    loop {
+        let snapshot = shared.cluster.snapshot();
+        let now = Instant::now();
+        let (requests, wants_identity, leaderless, wake) = {
+            let mut queues = shared.queues();
+            queues.expire(now);
+            let requests = queues.next_requests(&snapshot, now);
+            let freed = queues.take_freed();
+            shared.memory.add_permits(freed);
+            (requests, queues.wants_identity(), queues.leaderless(&snapshot), queues.next_look(now))
+        };
+        for (broker, dispatches) in requests {
+            let cluster = Arc::clone(&shared.cluster);
+            answers.spawn(async move { produce(&cluster, broker, dispatches).await });
+        }
+        if wants_identity && !identifying {
+            identifying = true;
+            let cluster = Arc::clone(&shared.cluster);
+            let wait =
+                if failures == 0 { None } else { Some(Backoff::REQUEST.wait(failures, fastrand::f64())) };
+            answers.spawn(async move {
+                if let Some(wait) = wait {
+                    sleep(wait).await;
+                }
+                Answer::Identified(identify(&cluster).await)
+            });
+        }
+        if !leaderless.is_empty() && !refreshing {
+            refreshing = true;
+            answers.spawn(refresh(Arc::clone(&shared.cluster), leaderless));
+        }
+        tokio::select! {
+            () = shared.work.notified() => {}
+            Some(answer) = answers.join_next() => match answer {
+                Ok(Answer::Produced { broker, outcomes }) => {
+                    let topics: Vec<Arc<str>> = outcomes.iter().map(|(topic, ..)| Arc::clone(topic)).collect();
+                    let stale = shared.queues().on_answer(broker, outcomes, Instant::now());
+                    if stale && !refreshing {
+                        refreshing = true;
+                        answers.spawn(refresh(Arc::clone(&shared.cluster), topics));
+                    }
+                }
+                Ok(Answer::Identified(Ok(identity))) => {
+                    (identifying, failures) = (false, 0);
+                    shared.queues().identify(identity);
+                }
+                Ok(Answer::Identified(Err(error))) => {
+                    identifying = false;
+                    failures = failures.saturating_add(1);
+                    if !error.is_retriable() {
+                        shared.queues().fail_all(&ProduceError::Cluster(error));
+                    }
+                }
+                Ok(Answer::Refreshed) => refreshing = false,
+                // Tasks are neither cancelled nor do they panic; one that did has nothing to say.
+                Err(_) => {}
+            },
+            () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+        }
+    }
+}
+
+async fn refresh(cluster: Arc<Cluster>, topics: Vec<Arc<str>>) -> Answer {
+    sleep(Backoff::REQUEST.wait(1, fastrand::f64())).await;
+    if let Err(error) = cluster.refresh(&topics, false).await {
+        tracing::warn!(%error, "the cluster's metadata could not be refreshed");
+    }
+    Answer::Refreshed
+}
+
+async fn produce(cluster: &Cluster, broker: BrokerId, dispatches: Vec<Dispatch>) -> Answer {
+    let asked: Vec<(Arc<str>, i32)> =
+        dispatches.iter().map(|part| (Arc::clone(&part.topic), part.partition)).collect();
+    let timeout = cluster.settings.request_timeout;
+    let pending = match cluster.connection(broker).await {
+        Ok(connection) => connection.send(&request(dispatches, timeout)),
+        Err(error) => Err(error),
+    };
+    let outcomes = match pending {
+        Err(error) => failed(asked, &error, false),
+        Ok(pending) => match pending.await {
+            Ok(response) => answered(asked, &response),
+            // It was sent: whether it was read, nobody knows.
+            Err(error) => failed(asked, &error, true),
+        },
+    };
+    Answer::Produced { broker, outcomes }
+}
+
+fn request(dispatches: Vec<Dispatch>, timeout: std::time::Duration) -> ProduceRequest {
+    let mut topics: Vec<(Arc<str>, TopicProduceData)> = Vec::new();
+    for Dispatch { topic, partition, records } in dispatches {
+        let data = PartitionProduceData::default().with_index(partition).with_records(Some(records));
+        // Partitions come topic by topic.
+        match topics.last_mut() {
+            Some((last, produce)) if *last == topic => produce.partition_data.push(data),
+            _ => {
+                let name = StrBytes::from_string(topic.to_string());
+                let produce =
+                    TopicProduceData::default().with_name(name.into()).with_partition_data(vec![data]);
+                topics.push((topic, produce));
+            }
+        }
+    }
+    ProduceRequest::default()
+        .with_transactional_id(None)
+        .with_acks(ALL_IN_SYNC_REPLICAS)
+        .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
+        .with_topic_data(topics.into_iter().map(|(_, produce)| produce).collect())
+}
+
+fn failed(asked: Vec<(Arc<str>, i32)>, error: &Error, maybe_written: bool) -> Vec<(Arc<str>, i32, Outcome)> {
+    let outcome =
+        |(topic, partition)| (topic, partition, Outcome::Failed { error: error.clone(), maybe_written });
+    asked.into_iter().map(outcome).collect()
+}
+
+fn answered(asked: Vec<(Arc<str>, i32)>, response: &ProduceResponse) -> Vec<(Arc<str>, i32, Outcome)> {
+    let outcome = |(topic, partition): (Arc<str>, i32)| {
+        let parts = response.responses.iter().filter(|part| **part.name == *topic);
+        let part = parts.flat_map(|part| &part.partition_responses).find(|part| part.index == partition);
+        let outcome = match part {
+            Some(part) => Outcome::Answered {
+                code: ErrorCode(part.error_code),
+                message: part.error_message.as_ref().map(|words| printable(words)),
+                base_offset: part.base_offset,
+                append_time: part.log_append_time_ms,
+            },
+            None => {
+                let error = Error::NoLeader { topic: topic.to_string(), partition };
+                Outcome::Failed { error, maybe_written: true }
+            }
+        };
+        (topic, partition, outcome)
+    };
+    asked.into_iter().map(outcome).collect()
+}
+
+/// Asks for a producer number. Brokers that refuse it, or are too old, are written to without.
+async fn identify(cluster: &Cluster) -> Result<Identity, Error> {
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(None)
+        .with_transaction_timeout_ms(i32::MAX)
+        .with_producer_id((-1).into())
+        .with_producer_epoch(-1);
+    let response = cluster
+        .ask_any(|connection| {
+            let pending = connection.send(&request);
+            async move { pending?.await }
+        })
+        .await?;
+    match ErrorCode(response.error_code) {
+        ErrorCode::NONE => Ok(Identity::Known { id: response.producer_id.0, epoch: response.producer_epoch }),
+        code @ (ErrorCode::CLUSTER_AUTHORIZATION_FAILED | ErrorCode::UNSUPPORTED_VERSION) => {
+            tracing::warn!(%code, "this user may not write idempotently: a retry may double messages");
+            Ok(Identity::Refused)
+        }
+        code => Err(Error::Broker { code, doing: "asking for a producer number".to_owned() }),
+    }
+}

@@ -1,0 +1,48 @@
+//! What a client was told about its cluster, checked once when it is built.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::address::Address;
+use super::handshake::Order;
+use super::sasl::Sasl;
+use super::tls::Tls;
+
+/// The settings of one client, shared by all its connections.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) bootstrap: Vec<Address>,
+    pub(super) tls: Option<Tls>,
+    pub(super) sasl: Option<Sasl>,
+    pub(super) client_id: String,
+    pub(super) connect_timeout: Duration,
+    pub(super) request_timeout: Duration,
+    pub(super) most_frame_bytes: usize,
+    /// Peers that hung up on the quick handshake: as text, since a host has no other identity before it is reached.
+    versions_first: Mutex<HashSet<Address>>,
+}
+
+impl Settings {
+    pub(super) fn new(bootstrap: Vec<Address>) -> Self {
+        Self {
+            bootstrap,
+            tls: None,
+            sasl: None,
+            client_id: "hop".to_owned(),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            most_frame_bytes: 128 * 1024 * 1024,
+            versions_first: Mutex::default(),
+        }
+    }
+
+    pub(super) fn handshake_order(&self, broker: &Address) -> Order {
+        let known = self.versions_first.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(broker) { Order::VersionsFirst } else { Order::Fastest }
+    }
+
+    pub(super) fn remember_versions_first(&self, broker: &Address) {
+        self.versions_first.lock().unwrap_or_else(PoisonError::into_inner).insert(broker.clone());
+    }
+}
