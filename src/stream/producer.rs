@@ -165,6 +165,12 @@ impl Producer {
         Ok(self.inner.close().await?)
     }
 
+    /// How many messages have been acknowledged so far.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.inner.acknowledged()
+    }
+
     /// The topic.
     #[must_use]
     pub fn topic(&self) -> &Arc<str> {

@@ -1,0 +1,43 @@
+//! What is said on standard error while work goes on: `tracing` events, one line each.
+
+use std::fmt;
+use std::io;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, Subscriber as Log};
+use tracing_subscriber::registry::LookupSpan;
+
+/// Shows events of at least this level from here on.
+pub(super) fn show(level: Level) {
+    let log = Log::builder().with_max_level(level).with_writer(io::stderr).event_format(Line).finish();
+    // A program that embeds this command line may have set its own.
+    let _ = tracing::subscriber::set_global_default(log);
+}
+
+/// `hop: warning: what happened broker=h:9092`.
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut to: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            Level::INFO => "",
+            Level::DEBUG => "debug: ",
+            Level::TRACE => "trace: ",
+        };
+        write!(to, "hop: {level}")?;
+        context.format_fields(to.by_ref(), event)?;
+        writeln!(to)
+    }
+}

@@ -1,0 +1,185 @@
+//! The command line: what was typed, what is printed, what is returned to the shell.
+//!
+//! A thin skin over [`crate::stream`] and [`crate::auth`]; it knows nothing of the protocol. Messages go to standard
+//! output, everything else to standard error. A program with formats of its own passes its [`Registry`] to [`run`].
+
+mod arguments;
+mod auth;
+mod interrupt;
+mod list_topics;
+mod log;
+mod output;
+mod publish;
+mod subscribe;
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use tracing::Level;
+
+use self::arguments::{Arguments, Command, Connection};
+use self::interrupt::Interrupt;
+use self::output::{Output, OutputError};
+use crate::auth::{Auth, LoadError};
+use crate::kafka;
+use crate::models::Registry;
+use crate::stream::{NextError, OpenError, Stream, WriteError};
+
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+
+/// What is said when there is no credential; scripts look for these words.
+const NO_CREDENTIAL: &str = "
+No valid credential data found
+You can get a credential from https://my.hop.scimma.org
+To load your credential, run `hop auth add`
+";
+
+/// Runs the `hop` command line of this process with these formats: the whole of a program's `main`.
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     hop::cli::run(hop::models::Registry::standard())
+/// }
+/// ```
+pub fn run(registry: Registry) -> ExitCode {
+    let arguments = match arguments::parse(&registry) {
+        Ok(arguments) => arguments,
+        Err(help_or_error) => return explain(&help_or_error),
+    };
+    log::show(level(&arguments));
+    let debug = arguments.debug;
+    match execute(arguments, registry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure, debug),
+    }
+}
+
+/// How a command ended.
+type Outcome = Result<(), Failure>;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Options that do not go together, found out after parsing.
+    #[error("{0}")]
+    Usage(String),
+    /// Something that was said already, in a few words.
+    #[error("{0}")]
+    Reported(String),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Next(#[from] NextError),
+    #[error(transparent)]
+    Credentials(#[from] LoadError),
+    #[error(transparent)]
+    Auth(#[from] auth::AuthFailure),
+    #[error(transparent)]
+    Publish(#[from] publish::PublishFailure),
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+fn execute(arguments: Arguments, registry: Registry) -> Outcome {
+    match arguments.command {
+        Command::Version => version(),
+        Command::Auth(arguments) => auth::run(arguments),
+        Command::ListTopics(arguments) => block_on(|interrupt| list_topics::run(arguments, interrupt)),
+        Command::Publish(arguments) => block_on(|interrupt| publish::run(arguments, registry, interrupt)),
+        Command::Subscribe(arguments) => block_on(|interrupt| subscribe::run(arguments, registry, interrupt)),
+    }
+}
+
+/// Runs a command that talks to brokers. One thread does it all: the work is waiting and copying.
+fn block_on<F: Future<Output = Outcome>>(command: impl FnOnce(Interrupt) -> F) -> Outcome {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let outcome = runtime.block_on(command(Interrupt::listen()));
+    // A thread may be waiting for a line of standard input that never comes.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The stream that the options ask for.
+fn connect(connection: &Connection) -> Result<Stream, Failure> {
+    let stream = if connection.no_auth { Stream::anonymous() } else { Stream::new(Auth::load()?) };
+    Ok(stream.connect_timeout(connection.connect_timeout))
+}
+
+fn version() -> Outcome {
+    let mut output = Output::new();
+    output.line(concat!("hop-client==", env!("CARGO_PKG_VERSION")))?;
+    output.line(&format!("target=={}-{}", std::env::consts::ARCH, std::env::consts::OS))?;
+    output.line("kafka-brokers==2.1 and later")?;
+    Ok(output.flush()?)
+}
+
+fn level(arguments: &Arguments) -> Level {
+    let verbosity = match &arguments.command {
+        Command::Auth(arguments) => Some(arguments.verbosity),
+        Command::Publish(arguments) => Some(arguments.verbosity),
+        Command::Subscribe(arguments) => Some(arguments.verbosity),
+        Command::ListTopics(_) | Command::Version => None,
+    };
+    match verbosity {
+        _ if arguments.debug => Level::DEBUG,
+        Some(verbosity) if verbosity.quiet => Level::ERROR,
+        Some(verbosity) if verbosity.verbose => Level::INFO,
+        _ => Level::WARN,
+    }
+}
+
+/// Prints help, the version or a usage error; and the notice if there is no credential yet.
+fn explain(help_or_error: &clap::Error) -> ExitCode {
+    // The reader may have gone.
+    let _ = help_or_error.print();
+    match Auth::load() {
+        Ok(_) => {}
+        Err(LoadError::Missing { .. } | LoadError::NoDirectory(_)) => say(NO_CREDENTIAL),
+        Err(error) => {
+            say(&format!("hop: {error}"));
+            say(NO_CREDENTIAL);
+        }
+    }
+    if help_or_error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
+fn report(failure: &Failure, debug: bool) -> ExitCode {
+    if let Failure::Output(OutputError::ReaderGone) = failure {
+        return ExitCode::SUCCESS;
+    }
+    say(&format!("hop: {failure}"));
+    if debug {
+        say(&format!("{failure:#?}"));
+    }
+    if wants_credential(failure) {
+        say(NO_CREDENTIAL);
+    }
+    ExitCode::from(if matches!(failure, Failure::Usage(_)) { USAGE } else { FAILURE })
+}
+
+/// Whether a command failed for want of any credential.
+fn wants_credential(failure: &Failure) -> bool {
+    matches!(failure, Failure::Credentials(LoadError::Missing { .. } | LoadError::NoDirectory(_)))
+}
+
+/// A line on standard error. If that is gone too, there is nobody left to tell.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+impl From<kafka::Error> for Failure {
+    fn from(error: kafka::Error) -> Self {
+        Self::Open(error.into())
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        Self::Publish(error.into())
+    }
+}

@@ -1,0 +1,201 @@
+//! `hop publish`: sends files, or the lines of standard input.
+//!
+//! Files are read and understood before the first of them is sent, so that a mistake in the last one publishes
+//! nothing. Lines are sent as they come.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::arguments::PublishArguments;
+use super::interrupt::Interrupt;
+use super::{Failure, Outcome, connect, say};
+use crate::models::{JsonBlob, MessageModel, ModelError, Registry};
+use crate::stream::{Producer, WriteError};
+
+/// What standard input is read in.
+const INPUT_BYTES: usize = 256 * 1024;
+/// The longest line, far above what brokers take.
+const MOST_LINE_BYTES: usize = 64 * 1024 * 1024;
+
+pub(super) async fn run(arguments: PublishArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
+    let input = Input::of(&arguments)?;
+    let stream = connect(&arguments.connection)?;
+    let models = match &input {
+        Input::Files(files) => load_all(files, &arguments.format, &registry)?,
+        Input::Lines => Vec::new(),
+    };
+    let writer = stream
+        .writer(&arguments.url)
+        .test(arguments.test)
+        .wire_form(arguments.wire.into())
+        .delivery_timeout(arguments.timeout);
+    let producer = tokio::select! {
+        producer = writer.open() => producer?,
+        () = interrupt.heard() => return Err(Failure::Reported("interrupted; nothing was published".to_owned())),
+    };
+    let published = tokio::select! {
+        published = publish(&producer, input, models) => published,
+        () = interrupt.heard() => Err(PublishFailure::Interrupted),
+    };
+    let acknowledged = producer.acknowledged();
+    match published {
+        Ok(()) => {
+            tracing::info!("published {}", messages(acknowledged));
+            Ok(())
+        }
+        Err(reason) => Err(PublishFailure::Partly { acknowledged, reason: Box::new(reason) }.into()),
+    }
+}
+
+/// Where the messages come from.
+enum Input {
+    Files(Vec<PathBuf>),
+    Lines,
+}
+
+impl Input {
+    fn of(arguments: &PublishArguments) -> Result<Self, Failure> {
+        let files = &arguments.message;
+        if !files.is_empty() && files.iter().all(|path| path != Path::new("-")) {
+            return Ok(Self::Files(files.clone()));
+        }
+        if files.len() > 1 {
+            return Err(Failure::Usage(
+                "'-' names standard input, which cannot be mixed with files".to_owned(),
+            ));
+        }
+        if !["BLOB", "JSON"].iter().any(|format| arguments.format.eq_ignore_ascii_case(format)) {
+            return Err(Failure::Usage(format!(
+                "piping/redirection only allowed for BLOB and JSON formats; name the {} files to publish",
+                arguments.format
+            )));
+        }
+        Ok(Self::Lines)
+    }
+}
+
+fn load_all(
+    files: &[PathBuf],
+    format: &str,
+    registry: &Registry,
+) -> Result<Vec<Box<dyn MessageModel>>, PublishFailure> {
+    let load = |path: &PathBuf| {
+        let failed = |source| PublishFailure::File { path: path.clone(), source };
+        let content = std::fs::read(path)
+            .map_err(|source| failed(ModelError::Unreadable { path: path.clone(), source }))?;
+        match registry.load(format, &content) {
+            Some(loaded) => loaded.map_err(failed),
+            None => Err(PublishFailure::UnknownFormat { format: format.to_owned() }),
+        }
+    };
+    files.iter().map(load).collect()
+}
+
+async fn publish(
+    producer: &Producer,
+    input: Input,
+    models: Vec<Box<dyn MessageModel>>,
+) -> Result<(), PublishFailure> {
+    for model in models {
+        let _delivery = producer.write(&*model).await?;
+    }
+    if let Input::Lines = input {
+        // What came before a line that cannot be sent is sent all the same.
+        let read = publish_lines(producer).await;
+        producer.flush().await?;
+        return read;
+    }
+    Ok(producer.flush().await?)
+}
+
+async fn publish_lines(producer: &Producer) -> Result<(), PublishFailure> {
+    if io::stdin().is_terminal() {
+        say("hop: each line you type is published as a JSON message; end with Ctrl-D");
+    }
+    let mut input = BufReader::with_capacity(INPUT_BYTES, tokio::io::stdin());
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        if !read_line(&mut input, &mut line)
+            .await
+            .map_err(|source| PublishFailure::Input { line: number, source })?
+        {
+            break;
+        }
+        let model = JsonBlob::load(&line).map_err(|source| PublishFailure::Line { line: number, source })?;
+        let _delivery =
+            producer.write(&model).await.map_err(|source| PublishFailure::Send { line: number, source })?;
+    }
+    Ok(())
+}
+
+/// Reads a line without its end; `false` when there is none left.
+async fn read_line<R: tokio::io::AsyncBufRead + Unpin>(
+    input: &mut R,
+    line: &mut Vec<u8>,
+) -> io::Result<bool> {
+    loop {
+        let available = input.fill_buf().await?;
+        if available.is_empty() {
+            return Ok(!line.is_empty());
+        }
+        let end = available.iter().position(|&byte| byte == b'\n');
+        let taken = end.unwrap_or(available.len());
+        line.extend_from_slice(available.get(..taken).unwrap_or_default());
+        input.consume(if end.is_some() { taken + 1 } else { taken });
+        if line.len() > MOST_LINE_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is longer than 64 MiB"));
+        }
+        if end.is_some() {
+            line.pop_if(|last| *last == b'\r');
+            return Ok(true);
+        }
+    }
+}
+
+/// Why publishing failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PublishFailure {
+    #[error("{}", in_file(path, source))]
+    File { path: PathBuf, source: ModelError },
+    #[error("{format} is not a format that is known here")]
+    UnknownFormat { format: String },
+    #[error("line {line} of standard input is not a JSON message: {source}")]
+    Line { line: u64, source: ModelError },
+    #[error("cannot read line {line} of standard input: {source}")]
+    Input { line: u64, source: io::Error },
+    #[error("line {line} of standard input: {source}")]
+    Send { line: u64, source: WriteError },
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("interrupted")]
+    Interrupted,
+    /// Any of these, after some messages may have gone out.
+    #[error("{reason}\n{} before that", acknowledged_before(*acknowledged))]
+    Partly { acknowledged: u64, reason: Box<PublishFailure> },
+}
+
+fn in_file(path: &Path, error: &ModelError) -> String {
+    match error {
+        ModelError::Unreadable { source, .. } => format!("cannot read {}: {source}", path.display()),
+        error => format!("{}: {error}", path.display()),
+    }
+}
+
+fn acknowledged_before(count: u64) -> String {
+    if count == 0 {
+        "no message was acknowledged".to_owned()
+    } else {
+        format!("{} acknowledged", were(count))
+    }
+}
+
+fn were(count: u64) -> String {
+    if count == 1 { "1 message was".to_owned() } else { format!("{count} messages were") }
+}
+
+fn messages(count: u64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+}
