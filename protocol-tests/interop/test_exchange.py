@@ -158,7 +158,9 @@ def load_voevent():
 
 
 def fields(voevent):
-    return json.loads(str(voevent))
+    # hop-client turns the JSON form into XML to print it; a section that is not there becomes an empty element, which
+    # reads back as null.
+    return {name: {} if value is None else value for name, value in json.loads(str(voevent)).items()}
 
 
 def write_blob(directory):

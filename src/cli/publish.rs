@@ -174,7 +174,7 @@ pub(super) enum PublishFailure {
     Interrupted,
     /// Any of these, after some messages may have gone out.
     #[error("{reason}\n{} before that", acknowledged_before(*acknowledged))]
-    Partly { acknowledged: u64, reason: Box<PublishFailure> },
+    Partly { acknowledged: u64, reason: Box<Self> },
 }
 
 fn in_file(path: &Path, error: &ModelError) -> String {
