@@ -287,7 +287,9 @@ fn delimiter(text: &str) -> Result<Delimiter, String> {
                 bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
             Some(other) => {
-                return Err(format!("\\{other} is not known; use \\n, \\r, \\t, \\0, \\\\, \\xHH or \\uHHHH"));
+                return Err(format!(
+                    "\\{other} is not known; use \\n, \\r, \\t, \\0, \\\\, \\xHH or \\uHHHH"
+                ));
             }
             None => return Err("ends with a lone backslash".to_owned()),
         }

@@ -26,6 +26,7 @@ pub use self::positions::StartOffset;
 
 use self::batch::AbortFilter;
 use self::positions::{Ask, FetchFrom, Fetched, Index, OffsetOf, Positions, Verdict};
+use super::backoff::Backoff;
 use super::cluster::Cluster;
 use super::error::Error;
 use super::metadata::{BrokerId, Snapshot};
@@ -122,6 +123,7 @@ impl ConsumerBuilder {
             refreshing: false,
             ready: VecDeque::new(),
             failing_since: None,
+            failures: 0,
             give_up_after: self.give_up_after,
         })
     }
@@ -152,7 +154,9 @@ pub struct Consumer {
     answers: JoinSet<Answer>,
     refreshing: bool,
     ready: VecDeque<Ready>,
+    /// Since when nothing could be asked, and how often it was tried since.
     failing_since: Option<Instant>,
+    failures: u32,
     give_up_after: Option<Duration>,
 }
 
@@ -276,7 +280,7 @@ impl Consumer {
         }
         self.refreshing = true;
         let (cluster, topics) = (Arc::clone(&self.cluster), self.topics.clone());
-        let wait = super::backoff::Backoff::REQUEST.wait(1, fastrand::f64());
+        let wait = Backoff::RECONNECT.wait(self.failures.max(1), fastrand::f64());
         self.answers.spawn(async move {
             tokio::time::sleep(wait).await;
             Answer::Refreshed(cluster.refresh(&topics, false).await)
@@ -310,7 +314,7 @@ impl Consumer {
     }
 
     fn on_fetched(&mut self, asked: &[FetchFrom], response: FetchResponse) -> Result<(), Error> {
-        self.failing_since = None;
+        self.on_success();
         let now = Instant::now();
         let whole = ErrorCode(response.error_code);
         // Brokers answer in the order they were asked in: the next is looked for at the end first.
@@ -363,7 +367,7 @@ impl Consumer {
     }
 
     fn on_offsets(&mut self, asked: &[OffsetOf], response: &ListOffsetsResponse) -> Result<(), Error> {
-        self.failing_since = None;
+        self.on_success();
         let now = Instant::now();
         let mut unanswered: Vec<OffsetOf> = asked.iter().rev().copied().collect();
         for topic in &response.topics {
@@ -402,9 +406,22 @@ impl Consumer {
         if self.give_up_after.is_some_and(|patience| now.duration_since(since) >= patience) {
             return Err(error);
         }
-        tracing::warn!(%error, "will be tried again");
+        // Once is enough for whoever watches.
+        if self.failures == 0 {
+            tracing::warn!(%error, "reading is interrupted and will be tried again");
+        } else {
+            tracing::debug!(%error, failures = self.failures, "still interrupted");
+        }
+        self.failures = self.failures.saturating_add(1);
         self.refresh();
         Ok(())
+    }
+
+    fn on_success(&mut self) {
+        if self.failing_since.take().is_some() {
+            tracing::info!(failures = self.failures, "reading goes on");
+        }
+        self.failures = 0;
     }
 
     fn fetch_request(&self, asked: &[FetchFrom]) -> FetchRequest {

@@ -25,14 +25,15 @@ const ALL_IN_SYNC_REPLICAS: i16 = -1;
 enum Answer {
     Produced { broker: BrokerId, outcomes: Vec<(Arc<str>, i32, Outcome)> },
     Identified(Result<Identity, Error>),
-    Refreshed,
+    Refreshed { failed: bool },
 }
 
 /// Runs until it is aborted with its producer.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut answers: JoinSet<Answer> = JoinSet::new();
     let (mut identifying, mut refreshing) = (false, false);
-    let mut failures = 0_u32;
+    // In a row, for back-off.
+    let (mut identify_failures, mut refresh_failures) = (0_u32, 0_u32);
     loop {
         let snapshot = shared.cluster.snapshot();
         let now = Instant::now();
@@ -51,8 +52,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
         if wants_identity && !identifying {
             identifying = true;
             let cluster = Arc::clone(&shared.cluster);
-            let wait =
-                if failures == 0 { None } else { Some(Backoff::REQUEST.wait(failures, fastrand::f64())) };
+            let failures = identify_failures;
+            let wait = (failures > 0).then(|| Backoff::REQUEST.wait(failures, fastrand::f64()));
             answers.spawn(async move {
                 if let Some(wait) = wait {
                     sleep(wait).await;
@@ -62,7 +63,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         }
         if !leaderless.is_empty() && !refreshing {
             refreshing = true;
-            answers.spawn(refresh(Arc::clone(&shared.cluster), leaderless));
+            answers.spawn(refresh(Arc::clone(&shared.cluster), leaderless, refresh_failures));
         }
         tokio::select! {
             () = shared.work.notified() => {}
@@ -72,21 +73,24 @@ pub(super) async fn run(shared: Arc<Shared>) {
                     let stale = shared.queues().on_answer(broker, outcomes, Instant::now());
                     if stale && !refreshing {
                         refreshing = true;
-                        answers.spawn(refresh(Arc::clone(&shared.cluster), topics));
+                        answers.spawn(refresh(Arc::clone(&shared.cluster), topics, refresh_failures));
                     }
                 }
                 Ok(Answer::Identified(Ok(identity))) => {
-                    (identifying, failures) = (false, 0);
+                    (identifying, identify_failures) = (false, 0);
                     shared.queues().identify(identity);
                 }
                 Ok(Answer::Identified(Err(error))) => {
                     identifying = false;
-                    failures = failures.saturating_add(1);
+                    identify_failures = identify_failures.saturating_add(1);
                     if !error.is_retriable() {
                         shared.queues().fail_all(&ProduceError::Cluster(error));
                     }
                 }
-                Ok(Answer::Refreshed) => refreshing = false,
+                Ok(Answer::Refreshed { failed }) => {
+                    refreshing = false;
+                    refresh_failures = if failed { refresh_failures.saturating_add(1) } else { 0 };
+                }
                 // Tasks are neither cancelled nor do they panic; one that did has nothing to say.
                 Err(_) => {}
             },
@@ -95,12 +99,18 @@ pub(super) async fn run(shared: Arc<Shared>) {
     }
 }
 
-async fn refresh(cluster: Arc<Cluster>, topics: Vec<Arc<str>>) -> Answer {
-    sleep(Backoff::REQUEST.wait(1, fastrand::f64())).await;
-    if let Err(error) = cluster.refresh(&topics, false).await {
-        tracing::warn!(%error, "the cluster's metadata could not be refreshed");
+async fn refresh(cluster: Arc<Cluster>, topics: Vec<Arc<str>>, failures: u32) -> Answer {
+    sleep(Backoff::RECONNECT.wait(failures.saturating_add(1), fastrand::f64())).await;
+    let refreshed = cluster.refresh(&topics, false).await;
+    match &refreshed {
+        // Once is enough for whoever watches.
+        Err(error) if failures == 0 => {
+            tracing::warn!(%error, "writing is interrupted and will be tried again");
+        }
+        Err(error) => tracing::debug!(%error, failures, "still interrupted"),
+        Ok(_) => tracing::debug!("the metadata is new"),
     }
-    Answer::Refreshed
+    Answer::Refreshed { failed: refreshed.is_err() }
 }
 
 async fn produce(cluster: &Cluster, broker: BrokerId, dispatches: Vec<Dispatch>) -> Answer {
