@@ -647,7 +647,7 @@ mod tests {
             [(1, vec!["a".to_owned()])]
         );
         let mut second = append(&mut queues, "b".to_owned(), 0, 1, now);
-        let _ = append(&mut queues, "c".to_owned(), 0, 1, now);
+        drop(append(&mut queues, "c".to_owned(), 0, 1, now));
         assert!(queues.next_requests(&snapshot(&[1]), now).is_empty());
 
         queues.on_answer(1, vec![(Arc::from("t"), 0, ok(40))], now);
@@ -665,7 +665,7 @@ mod tests {
         let now = Instant::now();
         let mut queues = queues();
         queues.identity = Identity::Wanted;
-        let _ = append(&mut queues, "a".to_owned(), 0, 1, now);
+        drop(append(&mut queues, "a".to_owned(), 0, 1, now));
         assert!(queues.wants_identity());
         assert!(queues.next_requests(&snapshot(&[1]), now).is_empty());
         queues.identify(Identity::Refused);
@@ -677,7 +677,7 @@ mod tests {
     #[test]
     fn a_retry_waits_and_has_the_same_bytes() {
         let (mut queues, now) = (queues(), Instant::now());
-        let _ = append(&mut queues, "a".to_owned(), 0, 1, now);
+        drop(append(&mut queues, "a".to_owned(), 0, 1, now));
         let sent = queues.next_requests(&snapshot(&[1]), now);
         assert!(queues.on_answer(1, vec![(Arc::from("t"), 0, lost())], now), "the leader may have moved");
         assert!(queues.next_requests(&snapshot(&[1]), now).is_empty());
