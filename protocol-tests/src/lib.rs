@@ -1,6 +1,13 @@
 //! What the tests of hop-client share: the bodies of the fuzz targets, and a scripted peer.
 //!
 //! The tests themselves are in `tests/`; those against a real Kafka and Python's hop-client in `interop/`.
-#![expect(clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 pub mod fuzz_bodies;
+pub mod scripted_peer;
