@@ -19,17 +19,17 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::Request;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::address::Address;
 use super::error::{ConnectError, Error, Step};
+use super::frame_reader::{FrameReader, ReadError};
 use super::handshake::{ApiVersions, Established, Handshake, Order, Progress};
 use super::settings::Settings;
 use super::transport::Transport;
 use crate::wire::api::api_name;
-use crate::wire::frame::{FrameError, frame_length};
 use crate::wire::message::{correlation_id, decode_response, encode_request};
 use crate::wire::spoken;
 
@@ -37,8 +37,6 @@ use crate::wire::spoken;
 const MOST_COALESCED: usize = 64;
 /// Where the correlation id stands in a frame: behind the length, the API key and the version.
 const CORRELATION_ID_AT: usize = 8;
-/// A frame's buffer grows by what arrives: no more than this is reserved on the peer's word alone.
-const READ_STEP: usize = 1024 * 1024;
 /// A session is left for a new connection at this share of its lifetime, before the broker ends it (KIP-368).
 const SESSION_SHARE: f64 = 0.85;
 
@@ -413,20 +411,6 @@ async fn expiry(deadline: Option<(Instant, &'static str, Duration)>) -> Option<(
     Some((api, after))
 }
 
-/// Cuts the byte stream into frames. Holds what has arrived of the next one, so its reads can be cancelled.
-#[derive(Debug)]
-struct FrameReader {
-    buffer: BytesMut,
-    most_frame_bytes: usize,
-}
-
-#[derive(Debug)]
-enum ReadError {
-    Closed,
-    Io(io::Error),
-    Frame(FrameError),
-}
-
 impl From<ReadError> for Ended {
     fn from(error: ReadError) -> Self {
         Self::Io(match error {
@@ -434,37 +418,5 @@ impl From<ReadError> for Ended {
             ReadError::Io(error) => error,
             ReadError::Frame(error) => io::Error::new(io::ErrorKind::InvalidData, error),
         })
-    }
-}
-
-impl FrameReader {
-    fn new(most_frame_bytes: usize) -> Self {
-        Self { buffer: BytesMut::new(), most_frame_bytes }
-    }
-
-    /// The next frame without its length prefix. Cancel safe.
-    async fn next<S: tokio::io::AsyncRead + Unpin>(&mut self, stream: &mut S) -> Result<Bytes, ReadError> {
-        loop {
-            let wanted = match self.buffer.first_chunk::<4>() {
-                None => 4,
-                Some(&prefix) => {
-                    let length = frame_length(prefix, self.most_frame_bytes).map_err(ReadError::Frame)?;
-                    let whole = length.saturating_add(4);
-                    if self.buffer.len() >= whole {
-                        let mut frame = self.buffer.split_to(whole).freeze();
-                        frame.advance(4);
-                        return Ok(frame);
-                    }
-                    whole
-                }
-            };
-            let missing = wanted - self.buffer.len();
-            self.buffer.reserve(missing.clamp(4096, READ_STEP.max(self.buffer.len())));
-            match stream.read_buf(&mut self.buffer).await {
-                Ok(0) => return Err(ReadError::Closed),
-                Ok(_) => {}
-                Err(error) => return Err(ReadError::Io(error)),
-            }
-        }
     }
 }

@@ -16,6 +16,7 @@ mod cluster;
 mod connection;
 mod consumer;
 mod error;
+mod frame_reader;
 mod handshake;
 mod metadata;
 mod printable;

@@ -1,0 +1,71 @@
+//! How fast batches of records are written and read, for each compression and size of record.
+//!
+//! `cargo bench --bench records`; a batch holds 256 KiB of JSON alerts. `items` are records.
+
+use bytes::Bytes;
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{AllocProfiler, Bencher, black_box};
+use hop::wire::Compression;
+use hop::wire::record::{BatchBuilder, Batches, DecodeLimits, ProducerStamp};
+
+#[global_allocator]
+static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
+
+const BATCH_BYTES: usize = 256 * 1024;
+const CODECS: [Compression; 5] =
+    [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+const SIZES: [usize; 3] = [100, 1024, 10 * 1024];
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(args = CODECS, consts = SIZES)]
+fn read<const SIZE: usize>(bencher: Bencher<'_, '_>, codec: Compression) {
+    let records = alerts(SIZE);
+    let batch = write_batch(codec, &records);
+    counted(bencher, &records).bench_local(|| {
+        for batch in Batches::new(batch.clone(), DecodeLimits::default()).flatten() {
+            for record in batch.records().flatten() {
+                black_box(record.value);
+            }
+        }
+    });
+}
+
+#[divan::bench(args = CODECS, consts = SIZES)]
+fn write<const SIZE: usize>(bencher: Bencher<'_, '_>, codec: Compression) {
+    let records = alerts(SIZE);
+    counted(bencher, &records).bench_local(|| write_batch(codec, black_box(&records)));
+}
+
+fn counted<'a, 'b>(bencher: Bencher<'a, 'b>, records: &[String]) -> Bencher<'a, 'b> {
+    bencher
+        .counter(ItemsCount::new(records.len()))
+        .counter(BytesCount::new(records.iter().map(String::len).sum::<usize>()))
+}
+
+fn write_batch(codec: Compression, records: &[String]) -> Bytes {
+    let mut builder = BatchBuilder::new(codec);
+    for record in records {
+        // A record that does not fit would show as a batch that is too small.
+        let _ = builder.append(1_700_000_000_000, None, Some(record.as_bytes()), &[]);
+    }
+    builder.finish(ProducerStamp::NONE).unwrap_or_default()
+}
+
+/// As many alerts of this size as fill a batch, each with numbers of its own.
+fn alerts(size: usize) -> Vec<String> {
+    let alert = |number: usize| {
+        let mut alert = format!("{{\"id\": {number}, \"positions\": [");
+        for field in 0.. {
+            if alert.len() + 24 > size {
+                break;
+            }
+            let value = (number * 31 + field * 7919) % 360_000;
+            alert.push_str(&format!("{}.{:03}, ", value / 1000, value % 1000));
+        }
+        alert + "null]}"
+    };
+    (0..BATCH_BYTES / size).map(alert).collect()
+}
