@@ -141,7 +141,7 @@ async fn read_line<R: tokio::io::AsyncBufRead + Unpin>(
         if available.is_empty() {
             return Ok(!line.is_empty());
         }
-        let end = available.iter().position(|&byte| byte == b'\n');
+        let end = memchr::memchr(b'\n', available);
         let taken = end.unwrap_or(available.len());
         line.extend_from_slice(available.get(..taken).unwrap_or_default());
         input.consume(if end.is_some() { taken + 1 } else { taken });

@@ -21,6 +21,7 @@
 //! ```
 
 mod read;
+mod scan;
 mod value;
 mod write;
 

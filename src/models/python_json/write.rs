@@ -3,6 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::Json;
+use super::scan::plain_prefix;
 
 pub(super) struct Writer {
     out: String,
@@ -120,7 +121,17 @@ impl Writer {
 
     fn string(&mut self, text: &str) {
         self.out.push('"');
-        for c in text.chars() {
+        let mut rest = text;
+        loop {
+            let plain = plain_prefix(rest.as_bytes(), |byte| {
+                (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
+            });
+            // What ends the plain part is ASCII or begins a character: both are boundaries.
+            let (copied, special) = rest.split_at_checked(plain).unwrap_or((rest, ""));
+            self.out.push_str(copied);
+            let mut characters = special.chars();
+            let Some(c) = characters.next() else { break };
+            rest = characters.as_str();
             match c {
                 '"' => self.out.push_str("\\\""),
                 '\\' => self.out.push_str("\\\\"),
@@ -129,7 +140,6 @@ impl Writer {
                 '\t' => self.out.push_str("\\t"),
                 '\u{8}' => self.out.push_str("\\b"),
                 '\u{c}' => self.out.push_str("\\f"),
-                ' '..='~' => self.out.push(c),
                 _ => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
                         self.unicode_escape(*unit);
