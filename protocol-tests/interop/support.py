@@ -34,6 +34,7 @@ class Kafka:
         ).stdout.splitlines()
         settings = dict(line.split("=", 1) for line in lines)
         self.version = settings["KAFKA_VERSION"]
+        self.directory = Path(settings["KAFKA_DIR"])
         self.plaintext = settings["KAFKA_PLAINTEXT"]
         self.sasl_ssl = settings["KAFKA_SASL_SSL"]
         self.ca = settings["KAFKA_CA"]
@@ -89,6 +90,17 @@ class Kafka:
             return messages
         finally:
             consumer.close()
+
+    def compression_of(self, topic):
+        """How the largest batch of partition 0 is compressed, as its header in the log says."""
+        log = (self.directory / "node-1" / "data" / f"{topic}-0" / f"{0:020}.log").read_bytes()
+        batches = []
+        while log:
+            length = 12 + int.from_bytes(log[8:12], "big")
+            records = int.from_bytes(log[57:61], "big")
+            batches.append((records, log[22] & 7))
+            log = log[length:]
+        return ["none", "gzip", "snappy", "lz4", "zstd"][max(batches)[1]]
 
     def count(self, topic):
         consumer = Consumer({"bootstrap.servers": self.plaintext, "group.id": "interop"})

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::models::{Registry, WireForm};
 use crate::stream::StartPosition;
+use crate::wire::Compression;
 
 /// Publish and follow astronomical alerts on Kafka.
 #[derive(Debug, Parser)]
@@ -85,6 +86,10 @@ pub(super) struct PublishArguments {
     /// In which form messages are written: for current readers, as the original file, or for readers before 0.6
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Json)]
     pub(super) wire: Form,
+
+    /// How messages are compressed on their way and on the topic
+    #[arg(long, value_name = "CODEC", default_value = "none", value_parser = compression())]
+    pub(super) compression: Compression,
 
     /// Give up on what is not acknowledged within this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "120")]
@@ -250,6 +255,10 @@ pub(super) fn parse(registry: &Registry) -> Result<Arguments, clap::Error> {
         publish.mut_arg("format", |format| format.value_parser(PossibleValuesParser::new(registry.names())))
     });
     Arguments::from_arg_matches(&command.try_get_matches()?)
+}
+
+fn compression() -> impl TypedValueParser<Value = Compression> {
+    PossibleValuesParser::new(["none", "gzip", "snappy", "lz4", "zstd"]).try_map(|name| name.parse())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

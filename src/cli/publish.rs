@@ -30,6 +30,7 @@ pub(super) async fn run(arguments: PublishArguments, registry: Registry, interru
         .writer(&arguments.url)
         .test(arguments.test)
         .wire_form(arguments.wire.into())
+        .compression(arguments.compression)
         .delivery_timeout(arguments.timeout);
     let producer = tokio::select! {
         producer = writer.open() => producer?,
