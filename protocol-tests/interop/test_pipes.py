@@ -58,6 +58,28 @@ def test_ctrl_c_while_connecting(kafka, ours):
         ends_within_a_second_of_ctrl_c(subscribe)
 
 
+def test_a_line_is_published_while_the_next_is_awaited(kafka, ours, plain):
+    topic = kafka.new_topic()
+    publisher = ours.start("publish", *plain.options, plain.url(topic), stdin=subprocess.PIPE)
+    publisher.stdin.write(b'{"first": 1}\n')
+    publisher.stdin.flush()
+    wait_until(lambda: kafka.count(topic) == 1)
+    publisher.stdin.close()
+    assert publisher.wait(20) == 0
+
+
+def test_a_failure_is_said_while_the_next_line_is_awaited(kafka, ours, home):
+    home.add_user(kafka, "outsider")
+    url = f"kafka://{kafka.sasl_ssl}/{kafka.forbidden_topic}"
+    publisher = ours.start("publish", url, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    publisher.stdin.write(b'{"first": 1}\n')
+    publisher.stdin.flush()
+    assert publisher.wait(20) == 1
+    complaint = publisher.stderr.read().decode()
+    assert "line 1" in complaint and kafka.forbidden_topic in complaint
+    publisher.stdin.close()
+
+
 def test_persist_follows_the_topic(kafka, ours, listener):
     topic = kafka.new_topic(3)
     kafka.produce(topic, [b'"first"'], headers={"_format": "json"})

@@ -3,8 +3,10 @@
 //! Files are read and understood before the first of them is sent, so that a mistake in the last one publishes
 //! nothing. Lines are sent as they come.
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -12,7 +14,7 @@ use super::arguments::PublishArguments;
 use super::interrupt::Interrupt;
 use super::{Failure, Outcome, connect, say};
 use crate::models::{JsonBlob, MessageModel, ModelError, Registry};
-use crate::stream::{Producer, WriteError};
+use crate::stream::{Delivery, Producer, WriteError};
 
 /// What standard input is read in.
 const INPUT_BYTES: usize = 256 * 1024;
@@ -102,32 +104,56 @@ async fn publish(
     for model in models {
         let _delivery = producer.write(&*model).await?;
     }
-    if let Input::Lines = input {
-        // What came before a line that cannot be sent is sent all the same.
-        let read = publish_lines(producer).await;
-        producer.flush().await?;
-        return read;
-    }
-    Ok(producer.flush().await?)
+    let read = match input {
+        Input::Files(_) => Ok(()),
+        Input::Lines => publish_lines(producer).await,
+    };
+    // What came before a line that cannot be sent is sent all the same.
+    let flushed = producer.flush().await;
+    read?;
+    Ok(flushed?)
 }
 
+/// Sends each line. A failure ends it at once, even if the next line is long in coming.
 async fn publish_lines(producer: &Producer) -> Result<(), PublishFailure> {
     if io::stdin().is_terminal() {
         say("hop: each line you type is published as a JSON message; end with Ctrl-D");
     }
     let mut input = BufReader::with_capacity(INPUT_BYTES, tokio::io::stdin());
     let mut line = Vec::new();
+    let mut unacknowledged = VecDeque::new();
     for number in 1_u64.. {
         line.clear();
-        if !read_line(&mut input, &mut line)
-            .await
-            .map_err(|source| PublishFailure::Input { line: number, source })?
-        {
+        let more = {
+            let mut read = pin!(read_line(&mut input, &mut line));
+            loop {
+                tokio::select! {
+                    biased;
+                    acknowledged = oldest(&mut unacknowledged), if !unacknowledged.is_empty() => acknowledged?,
+                    read = &mut read => break read,
+                }
+            }
+        };
+        if !more.map_err(|source| PublishFailure::Input { line: number, source })? {
             break;
         }
         let model = JsonBlob::load(&line).map_err(|source| PublishFailure::Line { line: number, source })?;
-        let _delivery =
-            producer.write(&model).await.map_err(|source| PublishFailure::Send { line: number, source })?;
+        let failed = |source| PublishFailure::Send { line: number, source };
+        unacknowledged.push_back((number, producer.write(&model).await.map_err(failed)?));
+    }
+    while !unacknowledged.is_empty() {
+        oldest(&mut unacknowledged).await?;
+    }
+    Ok(())
+}
+
+/// Waits for the line that was sent first of those that are not acknowledged. Cancel safe.
+async fn oldest(unacknowledged: &mut VecDeque<(u64, Delivery)>) -> Result<(), PublishFailure> {
+    if let Some((line, delivery)) = unacknowledged.front_mut() {
+        let delivered =
+            delivery.await.map_err(|error| PublishFailure::Send { line: *line, source: error.into() });
+        unacknowledged.pop_front();
+        delivered?;
     }
     Ok(())
 }
