@@ -51,6 +51,15 @@ def message(offset, version, value, attributes=0):
     return struct.pack(">qiI", offset, len(body) + 4, zlib.crc32(body)) + body
 
 
+def literal_snappy(data):
+    """Snappy that compresses nothing: the length, and one literal."""
+    length, out = len(data), bytearray()
+    while length >= 0x80:
+        out.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes(out + bytes([length, 61 << 2]) + struct.pack("<H", len(data) - 1) + data)
+
+
 def string(text):
     return struct.pack(">h", len(text)) + text
 
@@ -73,29 +82,52 @@ def seeds():
     yield from (("record_batch", name, data) for name, data in batches.items())
     yield from (("record_batch_checked", name, data) for name, data in batches.items())
 
-    correlation = struct.pack(">i", 1)
-    api_versions = correlation + struct.pack(">hihhh", 0, 1, 18, 0, 4)
-    metadata = correlation + struct.pack(">i", 0) + struct.pack(">ii", 1, 1) + string(b"h") + struct.pack(">ih", 9092, -1)
-    metadata += struct.pack(">hii", -1, 1, 1) + struct.pack(">h", 0) + string(b"t") + b"\0" + struct.pack(">i", 0)
-    fetch = correlation + struct.pack(">iii", 0, 1, 1)[:8] + string(b"t") + struct.pack(">iihqqi", 1, 0, 0, 9, 9, -1)
-    fetch += struct.pack(">i", len(plain)) + plain
-    yield "response", "api_versions", bytes([0, 0]) + api_versions
-    yield "response", "metadata", bytes([1, 0]) + metadata
-    yield "response", "fetch", bytes([2, 0]) + fetch
-    yield "response", "array_of_two_billion", bytes([1, 0]) + correlation + struct.pack(">ii", 0, 0x7FFFFFFF)
-    # A number of five bytes behind one that is read for its own sake: it once got past the guard.
-    yield "response", "hidden_length", bytes([0, 3]) + correlation + b"\0\0" + b"\x80\x80\x80\x80\x80\x0f" + b"\0" * 20
-    yield "response", "sasl", bytes([6, 1]) + correlation + struct.pack(">hhi", 0, -1, 3) + b"r=x" + b"\0" * 8
+    # Those of `request` and `response` are written by `cargo run -p protocol-tests --example message_seeds`.
+    old = message(3, 0, b"old") + message(4, 1, b"newer")
+    yield "message_set", "versions_0_and_1", old
+    yield "message_set", "partial", old + message(5, 1, b"cut off")[:20]
+    for version in 0, 1:
+        inner = message(0, version, b"a") + message(1, version, b"b")
+        yield "message_set", f"gzip_in_{version}", message(9, version, gzip.compress(inner, mtime=0), 1)
+        yield "message_set", f"snappy_in_{version}", message(9, version, literal_snappy(inner), 2)
+        yield "message_set", f"gzip_in_gzip_in_{version}", message(
+            9, version, gzip.compress(message(9, version, gzip.compress(inner, mtime=0), 1), mtime=0), 1)
+
+    inner = b"".join(three)
+    yield "compression", "gzip", b"\0" + gzip.compress(inner, mtime=0)
+    yield "compression", "gzip_of_a_million_zeros", b"\0" + gzip.compress(bytes(10**6), mtime=0)
+    yield "compression", "snappy", b"\1" + literal_snappy(inner)
+    yield "compression", "snappy_xerial", b"\1\x82SNAPPY\0\0\0\0\1\0\0\0\1" + struct.pack(">i", len(inner) + 3) + literal_snappy(inner)
+    # A frame without checksums, of one block that is stored as it is.
+    yield "compression", "lz4", b"\2" + b"\x04\x22\x4d\x18\x40\x40\xc0" + struct.pack("<I", len(inner) | 1 << 31) + inner + bytes(4)
+    # A frame with one segment, whose size is a byte, of one block that is stored as it is.
+    yield "compression", "zstd", b"\3" + b"\x28\xb5\x2f\xfd\x20" + bytes([len(inner)]) + struct.pack("<I", len(inner) << 3 | 1)[:3] + inner
+    yield "compression", "zstd_run_of_zeros", b"\3" + b"\x28\xb5\x2f\xfd\x20\xff" + struct.pack("<I", 0xFF << 3 | 3)[:3] + b"\0"
+
+    def answers(choice, *frames):
+        return bytes([choice]) + b"".join(bytes([len(frame)]) + frame for frame in frames)
+
+    versions = struct.pack(">hB", 0, 3) + struct.pack(">hhhB", 3, 0, 13, 0) + struct.pack(">hhhB", 36, 0, 2, 0) + struct.pack(">iB", 0, 0)
+    mechanism = struct.pack(">hi", 0, 0)
+    accepted = struct.pack(">hhiq", 0, -1, 0, 60_000)
+    yield "handshake", "plaintext", answers(0, versions)
+    yield "handshake", "plain", answers(1, mechanism, accepted, versions)
+    yield "handshake", "versions_first", answers(5, versions, mechanism, accepted)
+    yield "handshake", "old_broker", answers(0, struct.pack(">hihhh", 35, 1, 18, 0, 2), struct.pack(">hii", 0, 0, 0))
+    yield "handshake", "mechanism_refused", answers(2, struct.pack(">hi", 33, 1) + string(b"PLAIN"))
+    challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+    yield "handshake", "scram", answers(2, mechanism, struct.pack(">hhi", 0, -1, len(challenge)) + challenge + bytes(8))
+    yield "handshake", "bearer_refused", answers(3, mechanism, struct.pack(">hh", 58, 2) + b"no" + struct.pack(">iq", 0, 0))
 
     yield "frame", "plausible", struct.pack(">i", 100)
     yield "frame", "negative", struct.pack(">i", -1)
     yield "frame", "http", b"HTTP"
     yield "frame", "tls", b"\x15\x03\x03\x00"
 
-    challenge = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
-    yield "sasl", "challenge", b"\0" + challenge + b"\nv=AAAA"
-    yield "sasl", "error", b"\1e=other-error"
-    yield "sasl", "bearer_refused", b'\3{"status":"invalid_token"}\n'
+    yield "scram", "challenge", b"\0" + challenge + b"\nv=AAAA"
+    yield "scram", "error", b"\1e=other-error"
+    for iterations in b"0", b"1", b"2147483648", b"-1":
+        yield "scram", "iterations_" + iterations.decode(), b"\0" + challenge.replace(b"4096", iterations)
 
     yield "json", "all_kinds", b'{"a": [1, -2.5e300, 123456789012345678901234567890, NaN, true, null], "\\u00e9": "\\ud83d\\ude00"}'
     yield "json", "deep", b"[" * 300 + b"]" * 300

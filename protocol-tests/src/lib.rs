@@ -9,5 +9,6 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+pub mod example_messages;
 pub mod fuzz_bodies;
 pub mod scripted_peer;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use hop::wire::api::APIS;
@@ -30,9 +31,12 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 /// The one topic of a peer; it has one partition.
 pub const TOPIC: &str = "t";
+/// Its id, for those versions of the protocol that have ids.
+pub const TOPIC_ID: Uuid = Uuid::from_u128(0x0707);
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -59,6 +63,14 @@ pub enum Answer {
     Raw(Vec<u8>),
     /// The broker's answer, under another correlation id.
     Misnumbered,
+    /// The broker's answer, after so long.
+    Late(Duration),
+    /// The broker's answer twice.
+    Twice,
+    /// The broker's answer with bits of this byte flipped.
+    Garbled(usize, u8),
+    /// Do as a broker would, send this many bytes of the answer and nothing more.
+    Stalled(usize),
     /// Do as a broker would, send this many bytes of the answer and hang up.
     Cut(usize),
     /// Nothing at all, and nothing after it.
@@ -248,6 +260,24 @@ async fn serve(mut socket: TcpStream, connection: usize, shared: &Shared) -> io:
             Answer::Message(body) => framed(header.correlation_id, api, version, &body),
             Answer::Raw(bytes) => bytes,
             Answer::Misnumbered => normally(header.correlation_id + 1),
+            Answer::Late(after) => {
+                tokio::time::sleep(after).await;
+                normally(header.correlation_id)
+            }
+            Answer::Twice => normally(header.correlation_id).repeat(2),
+            Answer::Garbled(at, bits) => {
+                let mut answer = normally(header.correlation_id);
+                if let Some(byte) = answer.get_mut(at) {
+                    *byte ^= bits;
+                }
+                answer
+            }
+            Answer::Stalled(bytes) => {
+                let answer = normally(header.correlation_id);
+                socket.write_all(answer.get(..bytes).unwrap_or(&answer)).await?;
+                socket.read_to_end(&mut Vec::new()).await?;
+                return Ok(());
+            }
             Answer::Cut(bytes) => {
                 let answer = normally(header.correlation_id);
                 socket.write_all(answer.get(..bytes).unwrap_or(&answer)).await?;
@@ -316,16 +346,20 @@ pub fn metadata(brokers: &[SocketAddr], leader: i32) -> MetadataResponse {
             .with_port(address.port().into())
     });
     let partition = MetadataResponsePartition::default().with_leader_id(leader.into()).with_leader_epoch(-1);
-    let topic =
-        MetadataResponseTopic::default().with_name(Some(topic_name())).with_partitions(vec![partition]);
+    let topic = MetadataResponseTopic::default()
+        .with_name(Some(topic_name()))
+        .with_topic_id(TOPIC_ID)
+        .with_partitions(vec![partition]);
     MetadataResponse::default().with_brokers(brokers.collect()).with_topics(vec![topic])
 }
 
 /// The answer to a produce request.
 pub fn produced(code: ErrorCode, offset: i64) -> ProduceResponse {
     let partition = PartitionProduceResponse::default().with_error_code(code.0).with_base_offset(offset);
-    let topic =
-        TopicProduceResponse::default().with_name(topic_name()).with_partition_responses(vec![partition]);
+    let topic = TopicProduceResponse::default()
+        .with_name(topic_name())
+        .with_topic_id(TOPIC_ID)
+        .with_partition_responses(vec![partition]);
     ProduceResponse::default().with_responses(vec![topic])
 }
 
@@ -350,7 +384,10 @@ fn fetched(log: &Log, offset: i64) -> FetchResponse {
 }
 
 fn fetch_response(partition: PartitionData) -> FetchResponse {
-    let topic = FetchableTopicResponse::default().with_topic(topic_name()).with_partitions(vec![partition]);
+    let topic = FetchableTopicResponse::default()
+        .with_topic(topic_name())
+        .with_topic_id(TOPIC_ID)
+        .with_partitions(vec![partition]);
     FetchResponse::default().with_responses(vec![topic])
 }
 

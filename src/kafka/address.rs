@@ -15,7 +15,7 @@ pub const DEFAULT_PORT: u16 = 9092;
 /// assert_eq!("broker".parse::<Address>()?.to_string(), "broker:9092");
 /// # Ok::<(), hop::kafka::AddressError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     host: String,
     port: u16,

@@ -10,6 +10,7 @@ use super::address::Address;
 use super::cluster::Cluster;
 use super::consumer::ConsumerBuilder;
 use super::error::Error;
+use super::metrics::BrokerMetrics;
 use super::printable::printable;
 use super::producer::ProducerBuilder;
 use super::sasl::Sasl;
@@ -73,6 +74,29 @@ impl Client {
     pub async fn describe_topics(&self, names: &[&str]) -> Result<Vec<TopicDescription>, Error> {
         let names: Vec<Arc<str>> = names.iter().map(|&name| Arc::from(name)).collect();
         self.describe(Some(&names)).await
+    }
+
+    /// What this client has sent to each broker and got from it, by the brokers' addresses. Costs the connections
+    /// nothing.
+    ///
+    /// ```no_run
+    /// # fn example(client: hop::kafka::Client) {
+    /// for broker in client.metrics() {
+    ///     println!("{}: {} in flight, 99 % within {:?}", broker.broker, broker.in_flight, broker.latencies.quantile(0.99));
+    /// }
+    /// # }
+    /// ```
+    pub fn metrics(&self) -> Vec<BrokerMetrics> {
+        self.cluster.settings.metrics.read()
+    }
+
+    /// Closes the connections when what is in flight has been answered: nothing is cut off, and brokers need not find
+    /// out by themselves that this client has gone. Producers and consumers of this client, and its clones, should be
+    /// done with; one that is not opens new connections.
+    ///
+    /// Dropping the future leaves the rest to be closed when the last clone is dropped.
+    pub async fn close(self) {
+        self.cluster.close().await;
     }
 
     async fn describe(&self, names: Option<&[Arc<str>]>) -> Result<Vec<TopicDescription>, Error> {
@@ -141,40 +165,22 @@ impl From<&MetadataResponseTopic> for TopicDescription {
 /// # Defaults
 ///
 /// No TLS and no authentication; client id `hop`; 10 s to connect and authenticate, 30 s for an answer; answers of up
-/// to 128 MiB.
-#[derive(Clone)]
+/// to 128 MiB; connections closed after 9 min without a request; metadata asked for anew after 5 min.
+#[derive(Default)]
 #[must_use = "a builder does nothing until `connect` is awaited"]
 pub struct ClientBuilder {
     bootstrap: String,
     topics: Vec<Arc<str>>,
-    tls: Option<Tls>,
-    sasl: Option<Sasl>,
-    client_id: String,
-    connect_timeout: Duration,
-    request_timeout: Duration,
-}
-
-impl Default for ClientBuilder {
-    fn default() -> Self {
-        Self {
-            bootstrap: String::new(),
-            topics: Vec::new(),
-            tls: None,
-            sasl: None,
-            client_id: "hop".to_owned(),
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(30),
-        }
-    }
+    settings: Settings,
 }
 
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("bootstrap", &self.bootstrap)
-            .field("tls", &self.tls.is_some())
-            .field("sasl", &self.sasl)
-            .field("client_id", &self.client_id)
+            .field("tls", &self.settings.tls.is_some())
+            .field("sasl", &self.settings.sasl)
+            .field("client_id", &self.settings.client_id)
             .finish_non_exhaustive()
     }
 }
@@ -195,31 +201,46 @@ impl ClientBuilder {
 
     /// Speaks TLS.
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = Some(tls);
+        self.settings.tls = Some(tls);
         self
     }
 
     /// Authenticates.
     pub fn sasl(mut self, sasl: Sasl) -> Self {
-        self.sasl = Some(sasl);
+        self.settings.sasl = Some(sasl);
         self
     }
 
     /// The name under which brokers log and limit this client. Kafka's `client.id`.
     pub fn client_id(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.client_id);
+        name.clone_into(&mut self.settings.client_id);
         self
     }
 
     /// How long a connection may take until it is authenticated: name, TCP, TLS and SASL together.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
+        self.settings.connect_timeout = timeout;
         self
     }
 
     /// How long a broker may take to answer a request before its connection is given up.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = timeout;
+        self.settings.request_timeout = timeout;
+        self
+    }
+
+    /// How long a connection may be without a request before it is closed; it is opened again when it is needed.
+    /// Shorter than brokers wait (10 min), so that no request is sent into a connection that is being closed. Kafka's
+    /// `connections.max.idle.ms`.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.idle_timeout = timeout;
+        self
+    }
+
+    /// How old metadata may become before it is asked for anew, even if nothing has failed. Kafka's
+    /// `metadata.max.age.ms`.
+    pub fn metadata_max_age(mut self, age: Duration) -> Self {
+        self.settings.metadata_max_age = age;
         self
     }
 
@@ -244,19 +265,18 @@ impl ClientBuilder {
         if bootstrap.is_empty() {
             return Err(setting("bootstrap", "name at least one broker, as HOST:PORT".to_owned()));
         }
-        for (name, value) in
-            [("connect_timeout", self.connect_timeout), ("request_timeout", self.request_timeout)]
-        {
+        let mut settings = self.settings;
+        settings.bootstrap = bootstrap;
+        for (name, value) in [
+            ("connect_timeout", settings.connect_timeout),
+            ("request_timeout", settings.request_timeout),
+            ("idle_timeout", settings.idle_timeout),
+            ("metadata_max_age", settings.metadata_max_age),
+        ] {
             if value.is_zero() {
                 return Err(setting(name, "must be longer than nothing".to_owned()));
             }
         }
-        let mut settings = Settings::new(bootstrap);
-        settings.tls = self.tls;
-        settings.sasl = self.sasl;
-        settings.client_id = self.client_id;
-        settings.connect_timeout = self.connect_timeout;
-        settings.request_timeout = self.request_timeout;
         Ok(Client { cluster: Cluster::connect(settings, &self.topics).await? })
     }
 }

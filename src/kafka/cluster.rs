@@ -1,25 +1,28 @@
 //! The cluster as its clients see it: a snapshot of its metadata, and a connection to each broker in use.
 //!
+//! Readers take the snapshot without a lock; one that has grown old is asked for anew while they go on with it.
 //! Refreshes are shared: who asks while one is under way for the same topics waits for it and sends nothing. Each
 //! broker has one connection, made when first needed; after a failure the next attempt waits its turn. When no known
-//! broker can be reached, the bootstrap list is asked again (KIP-899).
+//! broker can be reached, or a broker says so, the bootstrap list is asked again (KIP-899, KIP-1102).
 
 use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::time::{Instant, sleep_until};
 
 use super::address::Address;
 use super::backoff::Backoff;
-use super::connection::Connection;
-use super::error::{ConnectError, Error};
+use super::connection::{Connection, Pending, Rider};
+use super::error::Error;
 use super::metadata::{BrokerId, Snapshot};
 use super::settings::Settings;
+use crate::wire::api::before_versions_are_known;
 use crate::wire::error_code::{ErrorCode, Reaction};
 
 /// How long a topic may take to come into being, or its partitions to get leaders.
@@ -29,12 +32,14 @@ const TOPIC_WAIT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) settings: Settings,
-    snapshot: RwLock<Arc<Snapshot>>,
+    snapshot: ArcSwap<Snapshot>,
+    /// Whether the snapshot is being asked for anew because of its age.
+    renewing: AtomicBool,
     slots: Mutex<HashMap<BrokerId, Arc<tokio::sync::Mutex<Slot>>>>,
     /// Held while a refresh is under way; counts those that succeeded.
     refreshes: tokio::sync::Mutex<u64>,
     /// A copy of the count that can be read while a refresh is under way.
-    refreshed: std::sync::atomic::AtomicU64,
+    refreshed: AtomicU64,
     /// A connection to a bootstrap address that is not known to be a broker's own.
     bootstrap: Mutex<Option<Connection>>,
     /// The topics that producers and consumers of this client have asked for: refreshed together.
@@ -55,10 +60,11 @@ impl Cluster {
     pub(super) async fn connect(settings: Settings, topics: &[Arc<str>]) -> Result<Arc<Self>, Error> {
         let cluster = Self {
             settings,
-            snapshot: RwLock::default(),
+            snapshot: ArcSwap::default(),
+            renewing: AtomicBool::new(false),
             slots: Mutex::default(),
             refreshes: tokio::sync::Mutex::default(),
-            refreshed: std::sync::atomic::AtomicU64::new(0),
+            refreshed: AtomicU64::new(0),
             bootstrap: Mutex::default(),
             topics: Mutex::default(),
         };
@@ -66,15 +72,27 @@ impl Cluster {
         Ok(Arc::new(cluster))
     }
 
-    /// What is known now.
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    /// What is known now. Where that is old, it is asked for anew in the background.
+    pub(super) fn snapshot(self: &Arc<Self>) -> Arc<Snapshot> {
+        let snapshot = self.snapshot.load_full();
+        let is_old = snapshot.told_at.is_some_and(|at| at.elapsed() >= self.settings.metadata_max_age);
+        if is_old && !self.renewing.swap(true, Ordering::Relaxed) {
+            let cluster = Arc::clone(self);
+            tokio::spawn(async move {
+                if let Err(error) = cluster.refresh(&[], false).await {
+                    // Whoever needs what is new finds out for themselves.
+                    tracing::debug!(%error, "old metadata could not be renewed");
+                    tokio::time::sleep(Backoff::REQUEST.most).await;
+                }
+                cluster.renewing.store(false, Ordering::Relaxed);
+            });
+        }
+        snapshot
     }
 
     /// Asks for the topics of interest and `topics` anew, unless someone else just did. `create` lets the broker make
     /// topics that do not exist, where it is set up to.
     pub(super) async fn refresh(&self, topics: &[Arc<str>], create: bool) -> Result<Arc<Snapshot>, Error> {
-        use std::sync::atomic::Ordering;
         let (all, grown) = {
             let mut known = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
             let before = known.len();
@@ -84,13 +102,23 @@ impl Cluster {
         let seen = self.refreshed.load(Ordering::Acquire);
         let mut refreshes = self.refreshes.lock().await;
         if *refreshes > seen && !grown {
-            return Ok(self.snapshot());
+            return Ok(self.snapshot.load_full());
         }
-        let response = self.ask(metadata_request(Some(&all), create)).await?;
-        let snapshot = self.accept(&response);
+        let request = metadata_request(Some(&all), create);
+        let response = self.ask(&request).await?;
+        match ErrorCode(response.error_code) {
+            ErrorCode::NONE => self.accept(&response),
+            // The broker knows that it is no longer of use to its clients.
+            ErrorCode::REBOOTSTRAP_REQUIRED => {
+                self.slots.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner).take();
+                self.bootstrap(request).await?;
+            }
+            code => return Err(Error::Broker { code, doing: "asking for metadata".to_owned() }),
+        }
         *refreshes += 1;
         self.refreshed.store(*refreshes, Ordering::Release);
-        Ok(snapshot)
+        Ok(self.snapshot.load_full())
     }
 
     /// A snapshot that knows the partitions of these topics. With `create`, brokers may make those that do not exist,
@@ -102,7 +130,7 @@ impl Cluster {
         action: &'static str,
     ) -> Result<Arc<Snapshot>, Error> {
         let deadline = Instant::now() + TOPIC_WAIT;
-        let mut snapshot = self.snapshot();
+        let mut snapshot = self.snapshot.load_full();
         let mut refreshes = 0_u32;
         loop {
             let unknown = topics.iter().find_map(|topic| match snapshot.topic(topic) {
@@ -128,17 +156,56 @@ impl Cluster {
 
     /// The broker's answer about all topics that this user may see, or about those named.
     pub(super) async fn describe(&self, topics: Option<&[Arc<str>]>) -> Result<MetadataResponse, Error> {
-        self.ask(metadata_request(topics, false)).await
+        self.ask(&metadata_request(topics, false)).await
     }
 
-    /// The connection to a broker, made if there is none. Waits out the back-off after a failed attempt.
+    /// Sends a request to a broker, in the newest version that both know but no newer than `newest`. Where there is no
+    /// connection yet, it goes along with the login if it can.
     ///
-    /// Dropping the future gives up an attempt under way; the next caller makes another.
-    pub(super) async fn connection(&self, broker: BrokerId) -> Result<Connection, Error> {
+    /// Dropping the future gives up a connection that is being made.
+    pub(super) async fn send<R: Request>(
+        &self,
+        broker: BrokerId,
+        request: &R,
+        newest: i16,
+        within: Duration,
+    ) -> Result<Pending<R>, Error> {
+        let mut ticket = None;
+        let connection = self
+            .connection_with(broker, |address| {
+                let Some(version) = before_versions_are_known::<R>() else { return Ok(None) };
+                let (rider, own) = Rider::new(address, &self.settings.client_id, request, version, within)?;
+                ticket = Some(own);
+                Ok(Some(rider))
+            })
+            .await?;
+        match ticket {
+            Some(ticket) => Ok(ticket.on(&connection)),
+            None => connection.send_in(request, connection.version::<R>()?.min(newest), within),
+        }
+    }
+
+    /// The connection to a broker, made if there is none.
+    async fn connection(&self, broker: BrokerId) -> Result<Connection, Error> {
+        self.connection_with(broker, |_| Ok(None)).await
+    }
+
+    /// The connection to a broker; where it has to be made, with a rider. Waits out the back-off after a failed
+    /// attempt.
+    async fn connection_with(
+        &self,
+        broker: BrokerId,
+        rider: impl FnOnce(&Address) -> Result<Option<Rider>, Error>,
+    ) -> Result<Connection, Error> {
         let slot =
             Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(broker).or_default());
         let mut slot = slot.lock().await;
-        if let Some(connection) = slot.connection.as_ref().filter(|connection| connection.is_usable()) {
+        // A broker may have moved to another address since.
+        let reaches = |connection: &&Connection, address: &Address| {
+            connection.is_usable() && connection.broker().same_endpoint(address)
+        };
+        let address = self.address(broker)?;
+        if let Some(connection) = slot.connection.as_ref().filter(|open| reaches(open, &address)) {
             return Ok(connection.clone());
         }
         slot.connection = None;
@@ -146,8 +213,8 @@ impl Cluster {
             sleep_until(not_before).await;
         }
         let address = self.address(broker)?;
-        match Connection::open(&address, &self.settings, None).await {
-            Ok((connection, _)) => {
+        match Connection::open(&address, &self.settings, rider(&address)?).await {
+            Ok(connection) => {
                 *slot = Slot { connection: Some(connection.clone()), ..Slot::default() };
                 Ok(connection)
             }
@@ -161,11 +228,11 @@ impl Cluster {
     }
 
     /// A connection to any broker that answers: one that is open, else a known one, else one of the bootstrap list.
-    pub(super) async fn any_connection(&self) -> Result<Connection, Error> {
+    async fn any_connection(&self) -> Result<Connection, Error> {
         if let Some(open) = self.open_connection() {
             return Ok(open);
         }
-        let mut brokers: Vec<BrokerId> = self.snapshot().brokers.keys().copied().collect();
+        let mut brokers: Vec<BrokerId> = self.snapshot.load().brokers.keys().copied().collect();
         fastrand::shuffle(&mut brokers);
         for broker in brokers {
             match self.connection(broker).await {
@@ -179,23 +246,32 @@ impl Cluster {
     }
 
     /// Sends a request to any broker and waits for the answer; once more elsewhere if the connection breaks.
-    pub(super) async fn ask_any<R, F, T>(&self, mut request: R) -> Result<T, Error>
-    where
-        R: FnMut(Connection) -> F,
-        F: Future<Output = Result<T, Error>>,
-    {
-        match request(self.any_connection().await?).await {
-            Err(error) if error.is_retriable() => request(self.any_connection().await?).await,
+    pub(super) async fn ask<R: Request>(&self, request: &R) -> Result<R::Response, Error> {
+        match self.ask_once(request).await {
+            Err(error) if error.is_retriable() => self.ask_once(request).await,
             answer => answer,
         }
     }
 
-    async fn ask(&self, request: MetadataRequest) -> Result<MetadataResponse, Error> {
-        self.ask_any(|connection| {
-            let pending = connection.send(&request);
-            async move { pending?.await }
-        })
-        .await
+    async fn ask_once<R: Request>(&self, request: &R) -> Result<R::Response, Error> {
+        self.any_connection().await?.send(request)?.await
+    }
+
+    /// Takes no more requests on any connection, and returns when those in flight have been answered and the sockets
+    /// are closed. What is asked later opens new ones.
+    pub(super) async fn close(&self) {
+        let mut slots: Vec<_> =
+            self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let bootstrap = self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(connection) = bootstrap {
+            connection.close().await;
+        }
+        for slot in slots.drain(..) {
+            let connection = slot.lock().await.connection.take();
+            if let Some(connection) = connection {
+                connection.close().await;
+            }
+        }
     }
 
     fn open_connection(&self) -> Option<Connection> {
@@ -212,30 +288,40 @@ impl Cluster {
 
     /// Goes through the bootstrap list until a broker answers; its metadata replaces what is known.
     async fn bootstrap(&self, request: MetadataRequest) -> Result<Connection, Error> {
-        let mut last: Option<ConnectError> = None;
+        let mut last = Error::Setting { setting: "bootstrap", reason: "names no broker".to_owned() };
         for address in &self.settings.bootstrap {
-            match Connection::open(address, &self.settings, Some(request.clone())).await {
+            match self.bootstrap_from(address, &request).await {
                 Ok((connection, response)) => {
-                    if let Some(response) = response {
-                        self.accept(&response);
-                    }
+                    self.accept(&response);
                     self.keep(address, &connection);
                     return Ok(connection);
                 }
-                Err(error) if error.is_retriable() => last = Some(error),
-                Err(error) => return Err(error.into()),
+                Err(error) if error.is_retriable() => last = error,
+                Err(error) => return Err(error),
             }
         }
-        Err(last.map_or_else(
-            || Error::Setting { setting: "bootstrap", reason: "names no broker".to_owned() },
-            Error::from,
-        ))
+        Err(last)
+    }
+
+    async fn bootstrap_from(
+        &self,
+        address: &Address,
+        request: &MetadataRequest,
+    ) -> Result<(Connection, MetadataResponse), Error> {
+        let Settings { client_id, connect_timeout, request_timeout, .. } = &self.settings;
+        let version = before_versions_are_known::<MetadataRequest>().unwrap_or(0);
+        // Who waits for a connection waits for this answer too.
+        let within = *connect_timeout.min(request_timeout);
+        let (rider, ticket) = Rider::new(address, client_id, request, version, within)?;
+        let connection = Connection::open(address, &self.settings, Some(rider)).await?;
+        let response = ticket.on(&connection).await?;
+        Ok((connection, response))
     }
 
     /// Files a bootstrap connection under its broker, where the cluster names one by the same host and port: then it
     /// serves for requests to that broker too.
     fn keep(&self, address: &Address, connection: &Connection) {
-        let snapshot = self.snapshot();
+        let snapshot = self.snapshot.load();
         let broker =
             snapshot.brokers.iter().find(|(_, known)| known.same_endpoint(address)).map(|(&id, _)| id);
         match broker {
@@ -250,15 +336,14 @@ impl Cluster {
         }
     }
 
-    fn accept(&self, response: &MetadataResponse) -> Arc<Snapshot> {
-        let mut current = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(current.after(response));
-        Arc::clone(&current)
+    fn accept(&self, response: &MetadataResponse) {
+        let now = Instant::now();
+        self.snapshot.rcu(|current| current.after(response, now));
     }
 
     fn address(&self, broker: BrokerId) -> Result<Address, Error> {
         // A broker that left the cluster: whoever wanted it should look at newer metadata.
-        self.snapshot().brokers.get(&broker).cloned().ok_or(Error::UnknownBroker { broker })
+        self.snapshot.load().brokers.get(&broker).cloned().ok_or(Error::UnknownBroker { broker })
     }
 }
 

@@ -179,7 +179,9 @@ impl Error {
         doing: impl FnOnce() -> String,
     ) -> Self {
         match code {
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Self::UnknownTopic { topic: topic.to_owned() },
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID => {
+                Self::UnknownTopic { topic: topic.to_owned() }
+            }
             ErrorCode::TOPIC_AUTHORIZATION_FAILED => {
                 Self::NotAuthorized { action, resource: format!("topic '{topic}'") }
             }

@@ -1,11 +1,14 @@
 //! From a byte stream to a usable connection: API versions and SASL, in as few flights as a broker takes.
 //!
 //! A pure state machine: frames in, frames out. Before authentication a broker reads one request at a time, so
-//! nothing is pipelined there; the API versions, and the first metadata request where one is wanted, ride behind the
-//! last SASL token in the same flight. Such a request can only use a version that every broker since Kafka 2.1 reads.
+//! nothing is pipelined there; the question for the API versions, and the first real request where there is one, the
+//! *rider*, go behind the last SASL token in the same flight. The rider's answer is left to the connection, unless it
+//! comes before the versions are known.
 //!
 //! [`Order::VersionsFirst`] asks for the API versions before anything else, one request a flight: slower, for peers
 //! that hang up on the other order.
+//!
+//! The same machine renews the authentication of a connection in use ([`Handshake::renewal`]): the SASL part alone.
 //!
 //! References: KIP-35 and KIP-511 (ApiVersions), KIP-43 and KIP-152 (SASL), KIP-368 (session lifetime).
 
@@ -14,8 +17,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, MetadataResponse, SaslAuthenticateRequest,
-    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+    ApiVersionsRequest, ApiVersionsResponse, SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 
@@ -24,14 +27,13 @@ use super::error::{ConnectError, Step};
 use super::printable::printable;
 use super::sasl::{self, Exchange, Sasl};
 use crate::wire::error_code::ErrorCode;
-use crate::wire::message::{correlation_id, decode_response, encode_request};
+use crate::wire::message::{correlation_id, decode_response, encode_request, number};
 use crate::wire::{VersionRange, spoken};
 
-/// The metadata version for a request sent before the broker's versions are known.
-const FIRST_METADATA_VERSION: i16 = 7;
 /// Kafka 2.1 alone stops at 0, and does not say how long a session lasts.
 const FIRST_AUTHENTICATE_VERSION: i16 = 1;
 const SASL_HANDSHAKE_VERSION: i16 = 1;
+/// What brokers since Kafka 2.4 know. Version 4 would cost those before 4.0 another round trip and tells us nothing.
 const API_VERSIONS_VERSION: i16 = 3;
 
 /// Which requests a handshake sends in which order.
@@ -45,13 +47,11 @@ pub(super) enum Order {
 
 /// What the machine wants next.
 #[derive(Debug)]
-pub(super) enum Progress {
-    /// Write these frames, then feed the answers.
-    Send(Bytes),
-    /// Nothing to write: more answers are on their way.
-    Wait,
-    /// The connection can be used.
-    Ready(Established),
+pub(super) struct Progress {
+    /// Frames to write; may be empty, when more answers are on their way.
+    pub(super) send: Bytes,
+    /// The connection can be used, once `send` is written.
+    pub(super) done: Option<Established>,
 }
 
 /// What was learnt on the way in.
@@ -60,10 +60,12 @@ pub(super) struct Established {
     pub(super) versions: ApiVersions,
     /// After this long the broker wants a new authentication (KIP-368); zero or absent means never.
     pub(super) session_lifetime: Option<Duration>,
-    /// The answer to the metadata request that rode along.
-    pub(super) metadata: Option<MetadataResponse>,
-    /// The first correlation id that was not used.
-    pub(super) next_correlation: i32,
+    /// The answer to the rider, where it came before the versions were known.
+    pub(super) rider_answer: Option<Bytes>,
+    /// The correlation id of the next request.
+    pub(super) next_request: i32,
+    /// The correlation id of the next answer: that of the rider, or of the next request.
+    pub(super) next_answer: i32,
 }
 
 /// The versions that one broker takes, by API key.
@@ -98,7 +100,8 @@ pub(super) struct Handshake<'a> {
     tls: bool,
     order: Order,
     sasl: Option<(&'a Sasl, Exchange)>,
-    first: Option<MetadataRequest>,
+    /// A whole frame, but for its correlation id.
+    rider: Option<&'a Bytes>,
     /// What was asked and not answered yet, in order; the first has correlation id `answered`.
     awaited: VecDeque<Awaited>,
     sent: i32,
@@ -107,15 +110,15 @@ pub(super) struct Handshake<'a> {
     tail_sent: bool,
     versions: Option<ApiVersions>,
     session_lifetime: Option<Duration>,
-    metadata: Option<MetadataResponse>,
+    rider_answer: Option<Bytes>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Awaited {
     ApiVersions { version: i16 },
     SaslHandshake,
     SaslToken { version: i16 },
-    Metadata { version: i16 },
+    Rider,
 }
 
 impl<'a> Handshake<'a> {
@@ -124,7 +127,7 @@ impl<'a> Handshake<'a> {
         client_id: &'a str,
         tls: bool,
         sasl: Option<&'a Sasl>,
-        first: Option<MetadataRequest>,
+        rider: Option<&'a Bytes>,
         order: Order,
     ) -> Result<Self, ConnectError> {
         let failed =
@@ -139,14 +142,33 @@ impl<'a> Handshake<'a> {
             tls,
             order,
             sasl,
-            first,
+            rider,
             awaited: VecDeque::new(),
             sent: 0,
             answered: 0,
             tail_sent: false,
             versions: None,
             session_lifetime: None,
-            metadata: None,
+            rider_answer: None,
+        })
+    }
+
+    /// Authenticates once more on a connection in use (KIP-368). The broker takes nothing else meanwhile.
+    pub(super) fn renewal(
+        broker: &'a Address,
+        client_id: &'a str,
+        tls: bool,
+        sasl: &'a Sasl,
+        versions: ApiVersions,
+        next_request: i32,
+    ) -> Result<Self, ConnectError> {
+        let machine = Self::new(broker, client_id, tls, Some(sasl), None, Order::Fastest)?;
+        Ok(Self {
+            versions: Some(versions),
+            tail_sent: true,
+            sent: next_request,
+            answered: next_request,
+            ..machine
         })
     }
 
@@ -166,7 +188,7 @@ impl<'a> Handshake<'a> {
         match self.awaited.front() {
             Some(Awaited::SaslHandshake) => Step::SaslHandshake,
             Some(Awaited::SaslToken { .. }) => Step::SaslAuthenticate,
-            Some(Awaited::ApiVersions { .. } | Awaited::Metadata { .. }) | None => Step::ApiVersions,
+            Some(Awaited::ApiVersions { .. } | Awaited::Rider) | None => Step::ApiVersions,
         }
     }
 
@@ -189,28 +211,23 @@ impl<'a> Handshake<'a> {
                 let response = self.decode::<SaslAuthenticateRequest>(frame, version)?;
                 self.on_token(&response, &mut out)?;
             }
-            Awaited::Metadata { version } => {
-                self.metadata = Some(self.decode::<MetadataRequest>(frame, version)?);
-            }
+            Awaited::Rider => self.rider_answer = Some(frame),
         }
         self.awaited.pop_front();
         self.answered = self.answered.wrapping_add(1);
 
-        if !out.is_empty() {
-            return Ok(Progress::Send(out.freeze()));
-        }
-        match self.versions.take() {
-            Some(versions) if self.awaited.is_empty() => Ok(Progress::Ready(Established {
+        let done = if self.tail_sent && self.awaited.iter().all(|left| *left == Awaited::Rider) {
+            self.versions.take().map(|versions| Established {
                 versions,
                 session_lifetime: self.session_lifetime,
-                metadata: self.metadata.take(),
-                next_correlation: self.sent,
-            })),
-            versions => {
-                self.versions = versions;
-                Ok(Progress::Wait)
-            }
-        }
+                rider_answer: self.rider_answer.take(),
+                next_request: self.sent,
+                next_answer: self.answered,
+            })
+        } else {
+            None
+        };
+        Ok(Progress { send: out.freeze(), done })
     }
 
     fn on_versions(&mut self, frame: Bytes, version: i16, out: &mut BytesMut) -> Result<(), ConnectError> {
@@ -330,9 +347,14 @@ impl<'a> Handshake<'a> {
         if self.versions.is_none() {
             self.ask_for_versions(out, API_VERSIONS_VERSION)?;
         }
-        let Some(request) = self.first.take() else { return Ok(()) };
-        let version = FIRST_METADATA_VERSION;
-        self.ask(out, &request, version, Awaited::Metadata { version })
+        let Some(rider) = self.rider.take() else { return Ok(()) };
+        let start = out.len();
+        out.extend_from_slice(rider);
+        if let Some(frame) = out.get_mut(start..) {
+            number(frame, self.sent);
+        }
+        self.asked(Awaited::Rider);
+        Ok(())
     }
 
     fn ask<R: Request>(
@@ -344,9 +366,13 @@ impl<'a> Handshake<'a> {
     ) -> Result<(), ConnectError> {
         encode_request(out, request, version, self.sent, self.client_id)
             .map_err(|error| self.garbled(error.to_string()))?;
+        self.asked(awaited);
+        Ok(())
+    }
+
+    fn asked(&mut self, awaited: Awaited) {
         self.sent = self.sent.wrapping_add(1);
         self.awaited.push_back(awaited);
-        Ok(())
     }
 
     fn decode<R: Request>(&self, frame: Bytes, version: i16) -> Result<R::Response, ConnectError> {
@@ -366,6 +392,7 @@ impl<'a> Handshake<'a> {
 #[cfg(test)]
 mod tests {
     use kafka_protocol::messages::api_versions_response::ApiVersion;
+    use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
     use kafka_protocol::protocol::{Encodable, HeaderVersion};
 
     use super::*;
@@ -411,31 +438,36 @@ mod tests {
     const SASL_AUTHENTICATE: i16 = 36;
 
     fn sent(progress: Progress) -> Vec<(i16, i16)> {
-        match progress {
-            Progress::Send(frames) => requests(&frames),
-            other => panic!("expected something to send, not {other:?}"),
-        }
+        assert!(progress.done.is_none(), "{progress:?}");
+        requests(&progress.send)
     }
 
     fn ready(progress: Progress) -> Established {
-        match progress {
-            Progress::Ready(established) => established,
-            other => panic!("expected to be ready, not {other:?}"),
-        }
+        assert!(progress.send.is_empty(), "{progress:?}");
+        progress.done.expect("it is ready")
+    }
+
+    fn waits(progress: &Progress) -> bool {
+        progress.send.is_empty() && progress.done.is_none()
+    }
+
+    /// A metadata request, as a connection would have it ride along.
+    fn rider() -> Bytes {
+        let mut frame = BytesMut::new();
+        encode_request(&mut frame, &MetadataRequest::default(), 7, 0, "c").expect("a sound request");
+        frame.freeze()
     }
 
     #[test]
     fn without_sasl_everything_goes_in_one_flight() {
         let broker = broker();
-        let first = Some(MetadataRequest::default());
-        let mut handshake = Handshake::new(&broker, "c", false, None, first, Order::Fastest).unwrap();
+        let rider = rider();
+        let mut handshake = Handshake::new(&broker, "c", false, None, Some(&rider), Order::Fastest).unwrap();
         assert_eq!(requests(&handshake.start().unwrap()), [(API_VERSIONS, 3), (METADATA, 7)]);
         let answer = frame::<ApiVersionsRequest>(0, 3, &versions(&[(METADATA, 0, 13)]));
-        assert!(matches!(handshake.on_frame(answer).unwrap(), Progress::Wait));
-        let answer = frame::<MetadataRequest>(1, 7, &MetadataResponse::default());
         let established = ready(handshake.on_frame(answer).unwrap());
-        assert!(established.metadata.is_some());
-        assert_eq!(established.next_correlation, 2);
+        assert_eq!(established.rider_answer, None);
+        assert_eq!((established.next_request, established.next_answer), (2, 1));
         assert_eq!(
             established.versions.negotiate::<MetadataRequest>(),
             Some(spoken::<MetadataRequest>().max)
@@ -445,18 +477,20 @@ mod tests {
     #[test]
     fn the_rest_rides_behind_the_last_token() {
         let (broker, sasl) = (broker(), Sasl::plain("u", "p".into()));
-        let first = Some(MetadataRequest::default());
-        let mut handshake = Handshake::new(&broker, "c", true, Some(&sasl), first, Order::Fastest).unwrap();
+        let rider = rider();
+        let mut handshake =
+            Handshake::new(&broker, "c", true, Some(&sasl), Some(&rider), Order::Fastest).unwrap();
         assert_eq!(requests(&handshake.start().unwrap()), [(SASL_HANDSHAKE, 1)]);
         let answer = frame::<SaslHandshakeRequest>(0, 1, &SaslHandshakeResponse::default());
-        let flight = sent(handshake.on_frame(answer).unwrap());
-        assert_eq!(flight, [(SASL_AUTHENTICATE, 1), (API_VERSIONS, 3), (METADATA, 7)]);
+        let progress = handshake.on_frame(answer).unwrap();
+        // The fourth request carries the fourth correlation id, and is otherwise what was given.
+        let last = &progress.send[progress.send.len() - rider.len()..];
+        assert_eq!((&last[..8], &last[8..12], &last[12..]), (&rider[..8], &[0, 0, 0, 3][..], &rider[12..]));
+        assert_eq!(sent(progress), [(SASL_AUTHENTICATE, 1), (API_VERSIONS, 3), (METADATA, 7)]);
         let accepted = SaslAuthenticateResponse::default().with_session_lifetime_ms(60_000);
         let answer = frame::<SaslAuthenticateRequest>(1, 1, &accepted);
-        assert!(matches!(handshake.on_frame(answer).unwrap(), Progress::Wait));
+        assert!(waits(&handshake.on_frame(answer).unwrap()));
         let answer = frame::<ApiVersionsRequest>(2, 3, &versions(&[]));
-        assert!(matches!(handshake.on_frame(answer).unwrap(), Progress::Wait));
-        let answer = frame::<MetadataRequest>(3, 7, &MetadataResponse::default());
         let established = ready(handshake.on_frame(answer).unwrap());
         assert_eq!(established.session_lifetime, Some(Duration::from_secs(60)));
     }
@@ -480,6 +514,36 @@ mod tests {
     }
 
     #[test]
+    fn versions_first_sends_the_rider_last() {
+        let (broker, sasl, rider) = (broker(), Sasl::plain("u", "p".into()), rider());
+        let mut handshake =
+            Handshake::new(&broker, "c", true, Some(&sasl), Some(&rider), Order::VersionsFirst).unwrap();
+        handshake.start().unwrap();
+        handshake.on_frame(frame::<ApiVersionsRequest>(0, 3, &versions(&[]))).unwrap();
+        handshake.on_frame(frame::<SaslHandshakeRequest>(1, 1, &SaslHandshakeResponse::default())).unwrap();
+        let accepted = frame::<SaslAuthenticateRequest>(2, 0, &SaslAuthenticateResponse::default());
+        let progress = handshake.on_frame(accepted).unwrap();
+        assert_eq!(requests(&progress.send), [(METADATA, 7)]);
+        let established = progress.done.expect("nothing else is waited for");
+        assert_eq!((established.next_request, established.next_answer), (4, 3));
+    }
+
+    #[test]
+    fn a_renewal_is_the_sasl_part_alone() {
+        let (broker, sasl) = (broker(), Sasl::plain("u", "p".into()));
+        let known = ApiVersions::from(&versions(&[(SASL_AUTHENTICATE, 0, 2)]));
+        let mut renewal = Handshake::renewal(&broker, "c", true, &sasl, known.clone(), 40).unwrap();
+        assert_eq!(requests(&renewal.start().unwrap()), [(SASL_HANDSHAKE, 1)]);
+        let answer = frame::<SaslHandshakeRequest>(40, 1, &SaslHandshakeResponse::default());
+        assert_eq!(sent(renewal.on_frame(answer).unwrap()), [(SASL_AUTHENTICATE, 2)]);
+        let accepted = SaslAuthenticateResponse::default().with_session_lifetime_ms(5_000);
+        let answer = frame::<SaslAuthenticateRequest>(41, 2, &accepted);
+        let established = ready(renewal.on_frame(answer).unwrap());
+        assert_eq!(established.session_lifetime, Some(Duration::from_secs(5)));
+        assert_eq!((established.versions, established.next_request), (known, 42));
+    }
+
+    #[test]
     fn a_broker_that_does_not_know_the_version_is_asked_again_in_its_own() {
         let broker = broker();
         for (known, next) in [(&[(API_VERSIONS, 0, 2)][..], 2), (&[][..], 0)] {
@@ -492,6 +556,22 @@ mod tests {
             let established = ready(handshake.on_frame(answer).unwrap());
             assert_eq!(established.versions.negotiate::<MetadataRequest>(), Some(7));
         }
+    }
+
+    #[test]
+    fn a_rider_answered_before_the_versions_are_known_is_kept() {
+        let (broker, rider) = (broker(), rider());
+        let mut handshake = Handshake::new(&broker, "c", false, None, Some(&rider), Order::Fastest).unwrap();
+        handshake.start().unwrap();
+        let refused = versions(&[(API_VERSIONS, 0, 2)]).with_error_code(ErrorCode::UNSUPPORTED_VERSION.0);
+        let flight = sent(handshake.on_frame(frame::<ApiVersionsRequest>(0, 0, &refused)).unwrap());
+        assert_eq!(flight, [(API_VERSIONS, 2)]);
+        let answer = frame::<MetadataRequest>(1, 7, &MetadataResponse::default());
+        assert!(waits(&handshake.on_frame(answer.clone()).unwrap()));
+        let known = frame::<ApiVersionsRequest>(2, 2, &versions(&[]));
+        let established = ready(handshake.on_frame(known).unwrap());
+        assert_eq!(established.rider_answer, Some(answer));
+        assert_eq!((established.next_request, established.next_answer), (3, 3));
     }
 
     #[test]

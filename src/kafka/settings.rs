@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::address::Address;
 use super::handshake::Order;
+use super::metrics::Registry;
 use super::sasl::Sasl;
 use super::tls::Tls;
 
@@ -18,25 +19,35 @@ pub(super) struct Settings {
     pub(super) client_id: String,
     pub(super) connect_timeout: Duration,
     pub(super) request_timeout: Duration,
+    /// A connection that nothing was asked on for so long is closed, before the broker does so.
+    pub(super) idle_timeout: Duration,
+    /// Metadata older than this is asked for anew.
+    pub(super) metadata_max_age: Duration,
     pub(super) most_frame_bytes: usize,
+    pub(super) metrics: Registry,
     /// Peers that hung up on the quick handshake: as text, since a host has no other identity before it is reached.
     versions_first: Mutex<HashSet<Address>>,
 }
 
-impl Settings {
-    pub(super) fn new(bootstrap: Vec<Address>) -> Self {
+impl Default for Settings {
+    fn default() -> Self {
         Self {
-            bootstrap,
+            bootstrap: Vec::new(),
             tls: None,
             sasl: None,
             client_id: "hop".to_owned(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(9 * 60),
+            metadata_max_age: Duration::from_secs(5 * 60),
             most_frame_bytes: 128 * 1024 * 1024,
+            metrics: Registry::default(),
             versions_first: Mutex::default(),
         }
     }
+}
 
+impl Settings {
     pub(super) fn handshake_order(&self, broker: &Address) -> Order {
         let known = self.versions_first.lock().unwrap_or_else(PoisonError::into_inner);
         if known.contains(broker) { Order::VersionsFirst } else { Order::Fastest }

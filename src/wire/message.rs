@@ -1,15 +1,17 @@
-//! Requests into frames, and frames into answers.
+//! Requests and answers, into frames and out of them.
 //!
 //! A request's header has version 2 where the message is *flexible* (KIP-482: compact lengths, tagged fields), else 1;
 //! an answer's has version 1 or 0, and that of ApiVersions is 0 always, since the client cannot know yet what the
 //! broker speaks.
+//!
+//! No frame reaches the decoder before [`layout`](super::layout) has gone over it: what is reserved is in proportion to
+//! what has come.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{RequestHeader, ResponseHeader};
-use kafka_protocol::protocol::buf::ByteBuf;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
-use super::guard::Suspicious;
+use super::layout::{Side, check, layout};
 
 /// Appends a request to `buffer` as a frame with its length.
 ///
@@ -24,43 +26,74 @@ pub fn encode_request<R: Request>(
     correlation_id: i32,
     client_id: &str,
 ) -> Result<(), EncodeError> {
+    let header = RequestHeader::default()
+        .with_request_api_key(R::KEY)
+        .with_request_api_version(version)
+        .with_correlation_id(correlation_id)
+        .with_client_id(Some(StrBytes::from_string(client_id.to_owned())));
+    encode(buffer, (&header, R::header_version(version)), (request, version))
+}
+
+/// Appends the answer to an `R` of this version to `buffer`, as a frame with its length.
+///
+/// # Errors
+///
+/// As for [`encode_request`].
+pub fn encode_response<R: Request>(
+    buffer: &mut BytesMut,
+    response: &R::Response,
+    version: i16,
+    correlation_id: i32,
+) -> Result<(), EncodeError> {
+    let header = ResponseHeader::default().with_correlation_id(correlation_id);
+    encode(buffer, (&header, R::Response::header_version(version)), (response, version))
+}
+
+/// Where the correlation id stands in a request's frame: behind the length, the API key and the version.
+const CORRELATION_ID_AT: usize = 8;
+
+/// Gives the request in `frame`, which begins with its length, this correlation id instead of the one it has.
+pub fn number(frame: &mut [u8], correlation_id: i32) {
+    if let Some(bytes) = frame.get_mut(CORRELATION_ID_AT..).and_then(|rest| rest.first_chunk_mut()) {
+        *bytes = correlation_id.to_be_bytes();
+    }
+}
+
+/// Both come with their versions.
+fn encode(
+    buffer: &mut BytesMut,
+    header: (&impl Encodable, i16),
+    body: (&impl Encodable, i16),
+) -> Result<(), EncodeError> {
     let start = buffer.len();
-    let encoded = append(buffer, request, version, correlation_id, client_id).and_then(|()| {
-        let length = buffer.len().saturating_sub(start).saturating_sub(4);
-        let length =
-            i32::try_from(length).map_err(|_| EncodeError { reason: format!("it has {length} bytes") })?;
-        if let Some(prefix) = buffer.get_mut(start..start.saturating_add(4)) {
-            prefix.copy_from_slice(&length.to_be_bytes());
-        }
-        Ok(())
-    });
+    let encoded = append(buffer, header, body);
     if encoded.is_err() {
         buffer.truncate(start);
     }
     encoded
 }
 
-fn append<R: Request>(
+fn append(
     buffer: &mut BytesMut,
-    request: &R,
-    version: i16,
-    correlation_id: i32,
-    client_id: &str,
+    (header, header_version): (&impl Encodable, i16),
+    (body, version): (&impl Encodable, i16),
 ) -> Result<(), EncodeError> {
     // The error of the schemas is untyped; its words name the field.
     let failed = |error| EncodeError { reason: format!("{error:#}") };
-    let header = RequestHeader::default()
-        .with_request_api_key(R::KEY)
-        .with_request_api_version(version)
-        .with_correlation_id(correlation_id)
-        .with_client_id(Some(StrBytes::from_string(client_id.to_owned())));
-    let header_version = R::header_version(version);
     let size = header.compute_size(header_version).map_err(failed)?;
-    let size = size.saturating_add(request.compute_size(version).map_err(failed)?);
+    let size = size.saturating_add(body.compute_size(version).map_err(failed)?);
+    let length = i32::try_from(size).map_err(|_| EncodeError { reason: format!("it has {size} bytes") })?;
     buffer.reserve(size.saturating_add(4));
-    buffer.put_i32(0);
+    buffer.put_i32(length);
+    let start = buffer.len();
     header.encode(buffer, header_version).map_err(failed)?;
-    request.encode(buffer, version).map_err(failed)
+    body.encode(buffer, version).map_err(failed)?;
+    let written = buffer.len().saturating_sub(start);
+    if written == size {
+        Ok(())
+    } else {
+        Err(EncodeError { reason: format!("it was to have {size} bytes and has {written}") })
+    }
 }
 
 /// The answer to an `R` of this version, from a frame without its length. No more memory is reserved than a fixed
@@ -69,17 +102,88 @@ fn append<R: Request>(
 /// # Errors
 ///
 /// [`DecodeError`] for a frame that is too short, states lengths beyond its end, or goes on after its end.
-pub fn decode_response<R: Request>(frame: Bytes, version: i16) -> Result<R::Response, DecodeError> {
-    decode::<R, _>(&mut Suspicious::new(frame.clone()), version)?;
-    decode::<R, _>(&mut { frame }, version)
+pub fn decode_response<R: Request>(mut frame: Bytes, version: i16) -> Result<R::Response, DecodeError> {
+    let header_version = R::Response::header_version(version);
+    let header = if header_version == 0 { "4" } else { "4<>" };
+    check_layout::<R>(&frame, header, Side::Response, version)?;
+    decode::<ResponseHeader>(&mut frame, header_version)?;
+    decode_to_the_end(&mut frame, version)
 }
 
-fn decode<R: Request, B: ByteBuf>(frame: &mut B, version: i16) -> Result<R::Response, DecodeError> {
-    let failed = |error| DecodeError { reason: format!("{error:#}") };
-    ResponseHeader::decode(frame, R::Response::header_version(version)).map_err(failed)?;
-    let response = R::Response::decode(frame, version).map_err(failed)?;
+/// What stands in front of every request, in every version of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestHead {
+    /// Which request it is.
+    pub api_key: i16,
+    /// In which version.
+    pub api_version: i16,
+    /// What the answer has to carry.
+    pub correlation_id: i32,
+}
+
+impl RequestHead {
+    /// Of a frame without its length; `None` where it is too short.
+    pub fn peek(frame: &[u8]) -> Option<Self> {
+        let [a, b, c, d, e, f, g, h] = *frame.first_chunk()?;
+        Some(Self {
+            api_key: i16::from_be_bytes([a, b]),
+            api_version: i16::from_be_bytes([c, d]),
+            correlation_id: i32::from_be_bytes([e, f, g, h]),
+        })
+    }
+}
+
+/// A request and who it is from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReceivedRequest<R> {
+    /// The name that the client gives itself, for logs and quotas.
+    pub client_id: Option<StrBytes>,
+    /// The request.
+    pub request: R,
+}
+
+/// The request in a frame without its length, of the version that its [`RequestHead`] names. No more memory is
+/// reserved than a fixed multiple of the frame's size.
+///
+/// # Errors
+///
+/// [`DecodeError`] for a frame that is too short, states lengths beyond its end, or goes on after its end, and for a
+/// version that is not known.
+pub fn decode_request<R: Request>(mut frame: Bytes, version: i16) -> Result<ReceivedRequest<R>, DecodeError> {
+    let header_version = R::header_version(version);
+    let header = if header_version < 2 { "224?s" } else { "224?s<>" };
+    check_layout::<R>(&frame, header, Side::Request, version)?;
+    let header = decode::<RequestHeader>(&mut frame, header_version)?;
+    Ok(ReceivedRequest { client_id: header.client_id, request: decode_to_the_end(&mut frame, version)? })
+}
+
+fn check_layout<R: Request>(
+    frame: &Bytes,
+    header: &'static str,
+    side: Side,
+    version: i16,
+) -> Result<(), DecodeError> {
+    let body = layout(R::KEY, side, version)
+        .ok_or_else(|| DecodeError { reason: format!("version {version} is not known") })?;
+    let mut rest = frame.as_ref();
+    [header, body]
+        .into_iter()
+        .try_for_each(|fields| check(fields, &mut rest))
+        .map_err(|error| DecodeError { reason: error.to_string() })?;
+    match rest.len() {
+        0 => Ok(()),
+        left => Err(DecodeError { reason: format!("{left} bytes are left over") }),
+    }
+}
+
+fn decode<T: Decodable>(frame: &mut Bytes, version: i16) -> Result<T, DecodeError> {
+    T::decode(frame, version).map_err(|error| DecodeError { reason: format!("{error:#}") })
+}
+
+fn decode_to_the_end<T: Decodable>(frame: &mut Bytes, version: i16) -> Result<T, DecodeError> {
+    let message = decode(frame, version)?;
     match frame.remaining() {
-        0 => Ok(response),
+        0 => Ok(message),
         left => Err(DecodeError { reason: format!("{left} bytes are left over") }),
     }
 }
@@ -89,14 +193,14 @@ pub fn correlation_id(frame: &Bytes) -> Option<i32> {
     frame.first_chunk().map(|bytes| i32::from_be_bytes(*bytes))
 }
 
-/// A request that cannot be written.
+/// A message that cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct EncodeError {
     reason: String,
 }
 
-/// An answer that cannot be read.
+/// A message that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct DecodeError {
@@ -105,107 +209,9 @@ pub struct DecodeError {
 
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::messages::api_versions_response::ApiVersion;
-    use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-    use kafka_protocol::messages::metadata_response::{
-        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
-    };
-    use kafka_protocol::messages::*;
-    use proptest::prelude::*;
+    use kafka_protocol::messages::{MetadataRequest, MetadataResponse, SaslHandshakeRequest};
 
     use super::*;
-    use crate::wire::spoken;
-
-    fn frame<R: Request>(version: i16, response: &R::Response) -> Bytes {
-        let mut out = BytesMut::new();
-        let header = ResponseHeader::default().with_correlation_id(i32::MAX);
-        header.encode(&mut out, R::Response::header_version(version)).unwrap();
-        response.encode(&mut out, version).unwrap();
-        out.freeze()
-    }
-
-    fn round_trip<R: Request>(response: impl Fn(i16) -> R::Response)
-    where
-        R::Response: PartialEq + std::fmt::Debug,
-    {
-        let versions = spoken::<R>();
-        for version in versions.min..=versions.max {
-            let sent = response(version);
-            let frame = frame::<R>(version, &sent);
-            assert_eq!(correlation_id(&frame), Some(i32::MAX));
-            let read = decode_response::<R>(frame.clone(), version);
-            assert_eq!(read, Ok(sent), "version {version}");
-            for cut in 0..frame.len() {
-                assert!(
-                    decode_response::<R>(frame.slice(..cut), version).is_err(),
-                    "version {version} cut at {cut}"
-                );
-            }
-        }
-    }
-
-    fn metadata(version: i16) -> MetadataResponse {
-        let broker = MetadataResponseBroker::default()
-            .with_node_id(2_000_000_000.into())
-            .with_host(StrBytes::from_static_str("h"))
-            .with_port(i32::MAX);
-        let partition = MetadataResponsePartition::default()
-            .with_partition_index(i32::MAX)
-            .with_leader_id(i32::MAX.into())
-            .with_leader_epoch(if version >= 7 { i32::MAX } else { -1 })
-            .with_replica_nodes(vec![i32::MAX.into(), 1_000_000.into()])
-            .with_isr_nodes(vec![i32::MAX.into()]);
-        let topic = MetadataResponseTopic::default()
-            .with_name(Some(StrBytes::from_static_str("t").into()))
-            .with_partitions(vec![partition]);
-        MetadataResponse::default()
-            .with_throttle_time_ms(i32::MAX)
-            .with_controller_id(i32::MAX.into())
-            .with_brokers(vec![broker])
-            .with_topics(vec![topic])
-    }
-
-    fn fetch(version: i16) -> FetchResponse {
-        let partition = PartitionData::default()
-            .with_partition_index(i32::MAX)
-            .with_high_watermark(i64::MAX)
-            .with_preferred_read_replica((if version >= 11 { i32::MAX } else { -1 }).into())
-            .with_aborted_transactions(None)
-            .with_records(Some(Bytes::from_static(b"\xff\xff\xff\xffrecords")));
-        let topic = FetchableTopicResponse::default()
-            .with_topic(StrBytes::from_static_str("t").into())
-            .with_partitions(vec![partition]);
-        FetchResponse::default()
-            .with_throttle_time_ms(i32::MAX)
-            .with_session_id(if version >= 7 { i32::MAX } else { 0 })
-            .with_responses(vec![topic])
-    }
-
-    #[test]
-    fn large_numbers_that_are_no_lengths_are_read_as_they_are() {
-        round_trip::<MetadataRequest>(metadata);
-        round_trip::<FetchRequest>(fetch);
-        round_trip::<ApiVersionsRequest>(|version| {
-            let api = ApiVersion::default().with_api_key(i16::MAX).with_max_version(i16::MAX);
-            let throttle = if version >= 1 { i32::MAX } else { 0 };
-            ApiVersionsResponse::default().with_api_keys(vec![api]).with_throttle_time_ms(throttle)
-        });
-        round_trip::<SaslHandshakeRequest>(|_| {
-            SaslHandshakeResponse::default().with_mechanisms(vec![StrBytes::from_static_str("PLAIN")])
-        });
-        round_trip::<SaslAuthenticateRequest>(|version| {
-            SaslAuthenticateResponse::default()
-                .with_auth_bytes(Bytes::from_static(b"\xff\xff\xff"))
-                .with_session_lifetime_ms(if version >= 1 { i64::MAX } else { 0 })
-        });
-        round_trip::<InitProducerIdRequest>(|_| {
-            InitProducerIdResponse::default()
-                .with_throttle_time_ms(i32::MAX)
-                .with_producer_id(i64::MAX.into())
-        });
-        round_trip::<ProduceRequest>(|_| ProduceResponse::default().with_throttle_time_ms(i32::MAX));
-        round_trip::<ListOffsetsRequest>(|_| ListOffsetsResponse::default().with_throttle_time_ms(i32::MAX));
-    }
 
     #[test]
     fn array_lengths_beyond_the_end_are_refused() {
@@ -219,8 +225,11 @@ mod tests {
 
     #[test]
     fn bytes_after_the_end_are_refused() {
-        let mut long = frame::<MetadataRequest>(9, &metadata(9)).to_vec();
-        long.push(0);
+        let mut long = BytesMut::new();
+        encode_response::<MetadataRequest>(&mut long, &MetadataResponse::default(), 9, 1).unwrap();
+        let frame = long.split_off(4).freeze();
+        assert_eq!(decode_response::<MetadataRequest>(frame.clone(), 9), Ok(MetadataResponse::default()));
+        let long = [&frame[..], &[0]].concat();
         assert!(decode_response::<MetadataRequest>(long.into(), 9).is_err());
     }
 
@@ -230,6 +239,13 @@ mod tests {
         encode_request(&mut buffer, &SaslHandshakeRequest::default(), 1, 7, "me").unwrap();
         // Key 17, version 1, correlation id 7, client id, an empty mechanism.
         assert_eq!(&buffer[..], b"before\0\0\0\x0e\0\x11\0\x01\0\0\0\x07\0\x02me\0\0");
+        number(&mut buffer[6..], 8);
+        let frame = buffer.split_off(10).freeze();
+        let head = RequestHead { api_key: 17, api_version: 1, correlation_id: 8 };
+        assert_eq!(RequestHead::peek(&frame), Some(head));
+        let received = decode_request::<SaslHandshakeRequest>(frame, 1).unwrap();
+        assert_eq!(received.client_id.as_deref(), Some("me"));
+        assert_eq!(received.request, SaslHandshakeRequest::default());
     }
 
     #[test]
@@ -240,15 +256,10 @@ mod tests {
         assert!(buffer.is_empty());
     }
 
-    proptest! {
-        #[test]
-        fn no_frame_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), version in 0..14_i16) {
-            let frame = Bytes::from(bytes);
-            let _ = decode_response::<MetadataRequest>(frame.clone(), version.clamp(4, 12));
-            let _ = decode_response::<FetchRequest>(frame.clone(), version.clamp(4, 12));
-            let _ = decode_response::<ProduceRequest>(frame.clone(), version.clamp(3, 12));
-            let _ = decode_response::<ListOffsetsRequest>(frame.clone(), version.clamp(2, 9));
-            let _ = decode_response::<ApiVersionsRequest>(frame, version.clamp(0, 3));
-        }
+    #[test]
+    fn versions_that_nobody_knows_are_refused() {
+        let frame = Bytes::from_static(&[0; 64]);
+        assert!(decode_response::<MetadataRequest>(frame.clone(), 99).is_err());
+        assert!(decode_request::<MetadataRequest>(frame, -1).is_err());
     }
 }

@@ -5,7 +5,8 @@
 //! what a peer states are ours.
 //!
 //! - [`frame`]: the length in front of everything, and what a wrong one gives away.
-//! - [`message`]: a request into a frame, a frame into an answer, with no length believed.
+//! - [`message`]: requests and answers into frames and back.
+//! - [`layout`]: where the lengths stand in each message, so that none is believed unseen.
 //! - [`api`]: which requests are spoken, in which versions, and what each version brings.
 //! - [`error_code`]: what a broker's codes mean, and what to do about each.
 //! - [`record`]: batches of records, read without copying and written once.
@@ -14,7 +15,7 @@ pub mod api;
 mod compression;
 pub mod error_code;
 pub mod frame;
-mod guard;
+pub mod layout;
 pub mod message;
 pub mod record;
 

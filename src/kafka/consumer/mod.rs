@@ -30,6 +30,7 @@ use super::backoff::Backoff;
 use super::cluster::Cluster;
 use super::error::Error;
 use super::metadata::{BrokerId, Snapshot};
+use crate::wire::api::TOPICS_BY_ID;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::record::{Batches, DecodeLimits, next_offset};
 
@@ -40,6 +41,9 @@ const MOST_FETCH_BYTES: i32 = 4 * 1024 * 1024;
 /// Of one partition in an answer.
 const MOST_PARTITION_BYTES: i32 = 1024 * 1024;
 const READ_COMMITTED: i8 = 1;
+/// No version is too new, or those that name topics by id are.
+const NEWEST: i16 = i16::MAX;
+const BY_NAME: i16 = TOPICS_BY_ID - 1;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
@@ -254,7 +258,7 @@ impl Consumer {
             let cluster = Arc::clone(&self.cluster);
             match ask {
                 Ask::Fetch(asked) => {
-                    let request = self.fetch_request(&asked);
+                    let request = self.fetch_request(&snapshot, &asked);
                     self.answers.spawn(async move {
                         let answer = fetch(&cluster, broker, &request).await;
                         Answer::Fetched { broker, asked, answer }
@@ -424,7 +428,7 @@ impl Consumer {
         self.failures = 0;
     }
 
-    fn fetch_request(&self, asked: &[FetchFrom]) -> FetchRequest {
+    fn fetch_request(&self, snapshot: &Snapshot, asked: &[FetchFrom]) -> FetchRequest {
         let topics =
             by_topic(&self.positions, asked, |from| from.index).into_iter().map(|(topic, partitions)| {
                 let partitions = partitions.into_iter().map(|(partition, from)| {
@@ -435,7 +439,10 @@ impl Consumer {
                         .with_partition_max_bytes(MOST_PARTITION_BYTES)
                 });
                 let name = StrBytes::from_string(topic.to_string());
-                FetchTopic::default().with_topic(name.into()).with_partitions(partitions.collect())
+                FetchTopic::default()
+                    .with_topic(name.into())
+                    .with_topic_id(snapshot.topic(&topic).map(|known| known.id).unwrap_or_default())
+                    .with_partitions(partitions.collect())
             });
         FetchRequest::default()
             .with_replica_id((-1).into())
@@ -464,8 +471,10 @@ impl Consumer {
                 let name = StrBytes::from_string(topic.to_string());
                 ListOffsetsTopic::default().with_name(name.into()).with_partitions(partitions.collect())
             });
+        let within = self.cluster.settings.request_timeout.as_millis();
         ListOffsetsRequest::default()
             .with_replica_id((-1).into())
+            .with_timeout_ms(i32::try_from(within).unwrap_or(i32::MAX))
             .with_isolation_level(READ_COMMITTED)
             .with_topics(topics.collect())
     }
@@ -489,8 +498,16 @@ fn by_topic<T: Copy>(positions: &Positions, asked: &[T], index: impl Fn(T) -> In
 }
 
 async fn fetch(cluster: &Cluster, broker: BrokerId, request: &FetchRequest) -> Result<FetchResponse, Error> {
-    let connection = cluster.connection(broker).await?;
-    connection.send_within(request, cluster.settings.request_timeout + MOST_WAIT)?.await
+    let within = cluster.settings.request_timeout + MOST_WAIT;
+    let newest = if request.topics.iter().all(|topic| !topic.topic_id.is_nil()) { NEWEST } else { BY_NAME };
+    let mut response = cluster.send(broker, request, newest, within).await?.await?;
+    // Where topics are named by id, their names are known from the question.
+    for topic in response.responses.iter_mut().filter(|topic| !topic.topic_id.is_nil()) {
+        if let Some(asked) = request.topics.iter().find(|asked| asked.topic_id == topic.topic_id) {
+            topic.topic = asked.topic.clone();
+        }
+    }
+    Ok(response)
 }
 
 async fn offsets(
@@ -498,5 +515,5 @@ async fn offsets(
     broker: BrokerId,
     request: &ListOffsetsRequest,
 ) -> Result<ListOffsetsResponse, Error> {
-    cluster.connection(broker).await?.send(request)?.await
+    cluster.send(broker, request, NEWEST, cluster.settings.request_timeout).await?.await
 }

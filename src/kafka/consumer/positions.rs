@@ -312,7 +312,8 @@ impl Tracked {
 
     fn failed(&mut self, code: ErrorCode, now: Instant) -> Verdict {
         self.wait(now);
-        let lasting = code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION && self.failures >= MOST_UNKNOWN_ANSWERS;
+        let unknown = [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::UNKNOWN_TOPIC_ID].contains(&code);
+        let lasting = unknown && self.failures >= MOST_UNKNOWN_ANSWERS;
         if code.reaction() == Reaction::Fatal || lasting {
             let doing = || format!("reading topic '{}' partition {}", self.topic, self.partition);
             return Verdict::Fail(Error::for_topic(code, "read", &self.topic, doing));
@@ -344,7 +345,7 @@ mod tests {
         let topic = MetadataResponseTopic::default()
             .with_name(Some(StrBytes::from_static_str("t").into()))
             .with_partitions(partitions.collect());
-        Snapshot::default().after(&MetadataResponse::default().with_topics(vec![topic]))
+        Snapshot::default().after(&MetadataResponse::default().with_topics(vec![topic]), Instant::now())
     }
 
     fn positions(start: StartOffset, stop_at_end: bool, partitions: i32) -> Positions {

@@ -7,6 +7,7 @@ use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceRes
 use kafka_protocol::protocol::StrBytes;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
+use uuid::Uuid;
 
 use super::Shared;
 use super::queues::{Dispatch, Identity, Outcome};
@@ -14,8 +15,9 @@ use super::record::ProduceError;
 use crate::kafka::backoff::Backoff;
 use crate::kafka::cluster::Cluster;
 use crate::kafka::error::Error;
-use crate::kafka::metadata::BrokerId;
+use crate::kafka::metadata::{BrokerId, Snapshot};
 use crate::kafka::printable::printable;
+use crate::wire::api::TOPICS_BY_ID;
 use crate::wire::error_code::ErrorCode;
 
 const ALL_IN_SYNC_REPLICAS: i16 = -1;
@@ -47,7 +49,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         for (broker, dispatches) in requests {
             let cluster = Arc::clone(&shared.cluster);
-            answers.spawn(async move { produce(&cluster, broker, dispatches).await });
+            let snapshot = Arc::clone(&snapshot);
+            answers.spawn(async move { produce(&cluster, &snapshot, broker, dispatches).await });
         }
         if wants_identity && !identifying {
             identifying = true;
@@ -113,18 +116,22 @@ async fn refresh(cluster: Arc<Cluster>, topics: Vec<Arc<str>>, failures: u32) ->
     Answer::Refreshed { failed: refreshed.is_err() }
 }
 
-async fn produce(cluster: &Cluster, broker: BrokerId, dispatches: Vec<Dispatch>) -> Answer {
+async fn produce(
+    cluster: &Cluster,
+    snapshot: &Snapshot,
+    broker: BrokerId,
+    dispatches: Vec<Dispatch>,
+) -> Answer {
     let asked: Vec<(Arc<str>, i32)> =
         dispatches.iter().map(|part| (Arc::clone(&part.topic), part.partition)).collect();
     let timeout = cluster.settings.request_timeout;
-    let pending = match cluster.connection(broker).await {
-        Ok(connection) => connection.send(&request(dispatches, timeout)),
-        Err(error) => Err(error),
-    };
-    let outcomes = match pending {
+    let request = request(snapshot, dispatches, timeout);
+    let by_id = request.topic_data.iter().all(|topic| !topic.topic_id.is_nil());
+    let newest = if by_id { i16::MAX } else { TOPICS_BY_ID - 1 };
+    let outcomes = match cluster.send(broker, &request, newest, timeout).await {
         Err(error) => failed(asked, &error, false),
         Ok(pending) => match pending.await {
-            Ok(response) => answered(asked, &response),
+            Ok(response) => answered(asked, snapshot, &response),
             // It was sent: whether it was read, nobody knows.
             Err(error) => failed(asked, &error, true),
         },
@@ -132,7 +139,7 @@ async fn produce(cluster: &Cluster, broker: BrokerId, dispatches: Vec<Dispatch>)
     Answer::Produced { broker, outcomes }
 }
 
-fn request(dispatches: Vec<Dispatch>, timeout: std::time::Duration) -> ProduceRequest {
+fn request(snapshot: &Snapshot, dispatches: Vec<Dispatch>, timeout: std::time::Duration) -> ProduceRequest {
     let mut topics: Vec<(Arc<str>, TopicProduceData)> = Vec::new();
     for Dispatch { topic, partition, records } in dispatches {
         let data = PartitionProduceData::default().with_index(partition).with_records(Some(records));
@@ -140,9 +147,10 @@ fn request(dispatches: Vec<Dispatch>, timeout: std::time::Duration) -> ProduceRe
         match topics.last_mut() {
             Some((last, produce)) if *last == topic => produce.partition_data.push(data),
             _ => {
-                let name = StrBytes::from_string(topic.to_string());
-                let produce =
-                    TopicProduceData::default().with_name(name.into()).with_partition_data(vec![data]);
+                let produce = TopicProduceData::default()
+                    .with_name(StrBytes::from_string(topic.to_string()).into())
+                    .with_topic_id(topic_id(snapshot, &topic))
+                    .with_partition_data(vec![data]);
                 topics.push((topic, produce));
             }
         }
@@ -154,15 +162,29 @@ fn request(dispatches: Vec<Dispatch>, timeout: std::time::Duration) -> ProduceRe
         .with_topic_data(topics.into_iter().map(|(_, produce)| produce).collect())
 }
 
+/// Nil where it is not known.
+fn topic_id(snapshot: &Snapshot, topic: &str) -> Uuid {
+    snapshot.topic(topic).map(|known| known.id).unwrap_or_default()
+}
+
 fn failed(asked: Vec<(Arc<str>, i32)>, error: &Error, maybe_written: bool) -> Vec<(Arc<str>, i32, Outcome)> {
     let outcome =
         |(topic, partition)| (topic, partition, Outcome::Failed { error: error.clone(), maybe_written });
     asked.into_iter().map(outcome).collect()
 }
 
-fn answered(asked: Vec<(Arc<str>, i32)>, response: &ProduceResponse) -> Vec<(Arc<str>, i32, Outcome)> {
+fn answered(
+    asked: Vec<(Arc<str>, i32)>,
+    snapshot: &Snapshot,
+    response: &ProduceResponse,
+) -> Vec<(Arc<str>, i32, Outcome)> {
     let outcome = |(topic, partition): (Arc<str>, i32)| {
-        let parts = response.responses.iter().filter(|part| **part.name == *topic);
+        let id = topic_id(snapshot, &topic);
+        // Named by id or by name, as it was asked.
+        let parts = response
+            .responses
+            .iter()
+            .filter(|part| if part.topic_id.is_nil() { **part.name == *topic } else { part.topic_id == id });
         let part = parts.flat_map(|part| &part.partition_responses).find(|part| part.index == partition);
         let outcome = match part {
             Some(part) => Outcome::Answered {
@@ -188,12 +210,7 @@ async fn identify(cluster: &Cluster) -> Result<Identity, Error> {
         .with_transaction_timeout_ms(i32::MAX)
         .with_producer_id((-1).into())
         .with_producer_epoch(-1);
-    let response = cluster
-        .ask_any(|connection| {
-            let pending = connection.send(&request);
-            async move { pending?.await }
-        })
-        .await?;
+    let response = cluster.ask(&request).await?;
     match ErrorCode(response.error_code) {
         ErrorCode::NONE => Ok(Identity::Known { id: response.producer_id.0, epoch: response.producer_epoch }),
         code @ (ErrorCode::CLUSTER_AUTHORIZATION_FAILED | ErrorCode::UNSUPPORTED_VERSION) => {

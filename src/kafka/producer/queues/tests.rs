@@ -20,7 +20,7 @@ fn snapshot(leaders: &[i32]) -> Snapshot {
     let topic = MetadataResponseTopic::default()
         .with_name(Some(StrBytes::from_static_str("t").into()))
         .with_partitions(partitions.collect());
-    Snapshot::default().after(&MetadataResponse::default().with_topics(vec![topic]))
+    Snapshot::default().after(&MetadataResponse::default().with_topics(vec![topic]), Instant::now())
 }
 
 fn queues() -> Queues {

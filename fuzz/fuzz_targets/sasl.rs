@@ -1,4 +1,0 @@
-//! See `protocol_tests::fuzz_bodies::sasl`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| protocol_tests::fuzz_bodies::sasl(data));

@@ -1,0 +1,253 @@
+//! Every message of the table, in every version, both ways: read, written back, cut short, and lied in.
+
+#![expect(clippy::expect_used, reason = "tests say what is wrong by panicking")]
+
+use allocation_counter::measure;
+use bytes::{Bytes, BytesMut};
+use fastrand::Rng;
+use hop::wire::api::{APIS, Api, ForRequest, with_request};
+use hop::wire::layout::Side;
+use hop::wire::message::{decode_request, decode_response, encode_request, encode_response};
+use kafka_protocol::protocol::Request;
+use protocol_tests::example_messages::Example;
+
+/// No more is reserved than this many times what has come.
+const MOST_BYTES_PER_BYTE: u64 = 256;
+/// What an error takes to say what it says.
+const WORDS: u64 = 4096;
+const EXAMPLES: usize = 40;
+
+/// Decodes a message, and encodes it back: `None` where it is refused.
+struct Again<'a> {
+    side: Side,
+    version: i16,
+    body: &'a [u8],
+}
+
+/// The header that our own encoder writes in front of a message.
+fn header<R: Request>(side: Side, version: i16) -> Vec<u8> {
+    let flexible = match side {
+        Side::Request => R::header_version(version) >= 2,
+        Side::Response => {
+            <R::Response as kafka_protocol::protocol::HeaderVersion>::header_version(version) >= 1
+        }
+    };
+    let mut header = match side {
+        Side::Request => {
+            [&R::KEY.to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 7, 0, 2], b"me"].concat()
+        }
+        Side::Response => vec![0, 0, 0, 7],
+    };
+    header.extend(flexible.then_some(0));
+    header
+}
+
+impl ForRequest for Again<'_> {
+    type Output = Option<Vec<u8>>;
+
+    fn run<R: Request>(self, _: &'static Api) -> Self::Output {
+        let header = header::<R>(self.side, self.version);
+        let frame = Bytes::from([&header, self.body].concat());
+        let mut again = BytesMut::new();
+        match self.side {
+            Side::Request => {
+                let received = decode_request::<R>(frame, self.version).ok()?;
+                assert_eq!(received.client_id.as_deref(), Some("me"));
+                encode_request(&mut again, &received.request, self.version, 7, "me").ok()?;
+            }
+            Side::Response => {
+                let response = decode_response::<R>(frame, self.version).ok()?;
+                encode_response::<R>(&mut again, &response, self.version, 7).ok()?;
+            }
+        }
+        Some(again.split_off(4 + header.len()).to_vec())
+    }
+}
+
+/// Only decodes, and says what that reserved.
+struct Reserved<'a>(Again<'a>);
+
+impl ForRequest for Reserved<'_> {
+    type Output = (bool, u64, usize);
+
+    fn run<R: Request>(self, _: &'static Api) -> Self::Output {
+        let Again { side, version, body } = self.0;
+        let frame = Bytes::from([&header::<R>(side, version), body].concat());
+        let length = frame.len();
+        let mut accepted = false;
+        let info = measure(|| {
+            accepted = match side {
+                Side::Request => decode_request::<R>(frame, version).is_ok(),
+                Side::Response => decode_response::<R>(frame, version).is_ok(),
+            };
+        });
+        (accepted, info.bytes_total, length)
+    }
+}
+
+fn each_message(mut then: impl FnMut(&'static Api, Side, i16)) {
+    for api in APIS {
+        for version in api.versions.iter() {
+            then(api, Side::Request, version);
+            then(api, Side::Response, version);
+        }
+    }
+}
+
+fn again(api: &Api, side: Side, version: i16, body: &[u8]) -> Option<Vec<u8>> {
+    with_request(api.key, Again { side, version, body }).expect("it is in the table")
+}
+
+fn reserved(api: &Api, side: Side, version: i16, body: &[u8]) -> (bool, u64, usize) {
+    with_request(api.key, Reserved(Again { side, version, body })).expect("it is in the table")
+}
+
+#[test]
+fn what_is_read_is_written_back_to_the_byte() {
+    let mut rng = Rng::with_seed(1);
+    let mut wrong = Vec::new();
+    each_message(|api, side, version| {
+        for _ in 0..EXAMPLES {
+            let example = Example::new(api.key, side, version, &mut rng).expect("it has a layout");
+            if again(api, side, version, &example.bytes).as_ref() != Some(&example.bytes) {
+                wrong.push(format!("{} {version} {side:?}", api.name));
+                break;
+            }
+        }
+    });
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn what_is_cut_short_or_goes_on_is_refused() {
+    let mut rng = Rng::with_seed(2);
+    each_message(|api, side, version| {
+        let example = Example::new(api.key, side, version, &mut rng).expect("it has a layout").bytes;
+        for cut in 0..example.len() {
+            assert_eq!(
+                again(api, side, version, &example[..cut]),
+                None,
+                "{} {version} {side:?} {cut}",
+                api.name
+            );
+        }
+        let longer = [&example[..], &[0]].concat();
+        assert_eq!(again(api, side, version, &longer), None, "{} {version} {side:?}", api.name);
+    });
+}
+
+#[test]
+fn a_length_that_lies_reserves_no_more_than_has_come() {
+    let mut rng = Rng::with_seed(3);
+    let (mut tried, mut most) = (0, (0, String::new()));
+    let mut hold = |api: &Api, side, version, body: &[u8]| {
+        let (accepted, reserved, length) = reserved(api, side, version, body);
+        tried += 1;
+        let length = length as u64;
+        assert!(
+            reserved <= MOST_BYTES_PER_BYTE * length + WORDS,
+            "{} {version} {side:?}: {reserved} bytes reserved for {length}",
+            api.name
+        );
+        // Small frames say more about the words of an error than about lengths.
+        let factor = if length > 64 { reserved / length } else { 0 };
+        if factor > most.0 {
+            most = (factor, format!("{} {version} {side:?}", api.name));
+        }
+        accepted
+    };
+    each_message(|api, side, version| {
+        for _ in 0..3 {
+            let example = Example::new(api.key, side, version, &mut rng).expect("it has a layout");
+            assert!(hold(api, side, version, &example.bytes));
+            // What follows a lie may be long: then more of it seems possible.
+            for padding in [0, 1000, 20_000] {
+                let padded = Example {
+                    bytes: [&example.bytes[..], &vec![0; padding]].concat(),
+                    lengths: example.lengths.clone(),
+                };
+                for &length in &example.lengths {
+                    let left = u32::try_from(padded.bytes.len() - length.at).expect("it is short");
+                    for lie in [
+                        i32::MAX.unsigned_abs(),
+                        u32::MAX,
+                        1 << 27,
+                        left,
+                        left.saturating_sub(4),
+                        left / 2,
+                        left / 4,
+                    ] {
+                        hold(api, side, version, &padded.with_length(length, lie));
+                    }
+                    if padding > 1000 {
+                        break;
+                    }
+                }
+                // One lie in another: each takes all that is left.
+                let mut nested = padded.clone();
+                for &length in &example.lengths {
+                    let left =
+                        u32::try_from(nested.bytes.len().saturating_sub(length.at)).expect("it is short");
+                    // Compact lengths would move what follows: those of one byte stay.
+                    if !matches!(length.form, protocol_tests::example_messages::LengthForm::Compact) {
+                        nested.bytes = nested.with_length(length, left.saturating_sub(4));
+                        hold(api, side, version, &nested.bytes);
+                    }
+                }
+            }
+        }
+    });
+    println!("{tried} messages; the most reserved is {} times what came: {}", most.0, most.1);
+}
+
+#[test]
+fn lists_of_the_smallest_elements_reserve_no_more_than_has_come() {
+    let mut most = (0, String::new());
+    each_message(|api, side, version| {
+        // Zeros alone are the smallest elements there are: empty texts, empty lists, no tagged fields. Every length in
+        // turn counts as many as fit.
+        let mut rng = Rng::with_seed(4);
+        for _ in 0..2 {
+            let example = Example::new(api.key, side, version, &mut rng).expect("it has a layout");
+            for &length in &example.lengths {
+                for count in [10, 100, 1000] {
+                    let head = &example.with_length(length, count)[..];
+                    let own = head.len() - (example.bytes.len() - length.at);
+                    for size in (1..64).step_by(3) {
+                        let element = vec![0_u8; size * count as usize];
+                        let body = [&head[..own.min(head.len())], &element].concat();
+                        let (_, reserved, length) = reserved(api, side, version, &body);
+                        let length = length as u64;
+                        assert!(
+                            reserved <= MOST_BYTES_PER_BYTE * length + WORDS,
+                            "{} {version} {side:?}",
+                            api.name
+                        );
+                        if reserved / length > most.0 && length > 256 {
+                            most = (reserved / length, format!("{} {version} {side:?}", api.name));
+                        }
+                    }
+                }
+            }
+        }
+    });
+    println!("the most reserved is {} times what came: {}", most.0, most.1);
+}
+
+#[test]
+fn flipped_bits_are_refused_or_read_and_never_worse() {
+    let mut rng = Rng::with_seed(5);
+    each_message(|api, side, version| {
+        let example = Example::new(api.key, side, version, &mut rng).expect("it has a layout").bytes;
+        for at in 0..example.len() {
+            let mut flipped = example.clone();
+            flipped[at] ^= 1 << rng.u8(..8);
+            let (_, reserved, length) = reserved(api, side, version, &flipped);
+            assert!(
+                reserved <= MOST_BYTES_PER_BYTE * length as u64 + WORDS,
+                "{} {version} {side:?}",
+                api.name
+            );
+        }
+    });
+}
