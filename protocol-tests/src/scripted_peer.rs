@@ -168,6 +168,7 @@ struct Shared {
     log: Mutex<Log>,
     script: Mutex<Box<Script>>,
     connections: Mutex<Connections>,
+    sizes: Mutex<HashMap<i16, usize>>,
 }
 
 #[derive(Debug, Default)]
@@ -192,6 +193,7 @@ impl Peer {
             log: Mutex::default(),
             script: Mutex::new(Box::new(script)),
             connections: Mutex::default(),
+            sizes: Mutex::default(),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { address, shared, task }
@@ -205,6 +207,12 @@ impl Peer {
     /// What is in its partition.
     pub fn log<T>(&self, look: impl FnOnce(&mut Log) -> T) -> T {
         look(&mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many bytes the last answer of this kind had that was a broker's own.
+    pub fn answer_bytes(&self, api: ApiKey) -> usize {
+        let sizes = self.shared.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.get(&(api as i16)).copied().unwrap_or(0)
     }
 
     /// How many connections were accepted so far.
@@ -254,7 +262,11 @@ async fn serve(mut socket: TcpStream, connection: usize, shared: &Shared) -> io:
             RequestHeader::decode(&mut frame, api.request_header_version(version)).expect("a header");
         let asked = Asked { connection, number, api, version, body: frame };
         let answer = (shared.script.lock().unwrap_or_else(PoisonError::into_inner))(&asked);
-        let normally = |correlation| framed(correlation, api, version, &shared.answer(&asked));
+        let normally = |correlation| {
+            let answer = framed(correlation, api, version, &shared.answer(&asked));
+            shared.sizes.lock().unwrap_or_else(PoisonError::into_inner).insert(api as i16, answer.len());
+            answer
+        };
         let out = match answer {
             Answer::Normally => normally(header.correlation_id),
             Answer::Message(body) => framed(header.correlation_id, api, version, &body),
