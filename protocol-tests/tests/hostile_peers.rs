@@ -1,6 +1,6 @@
 //! A peer that cuts, stalls, garbles, repeats or misnumbers its answers, at every byte of the handshake and of a fetch.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests say what is wrong by panicking")]
+#![expect(clippy::unwrap_used, reason = "tests say what is wrong by panicking")]
 
 use std::future::Future;
 use std::time::Duration;

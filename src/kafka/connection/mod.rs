@@ -32,6 +32,7 @@ use super::handshake::{ApiVersions, Established, Handshake, Order};
 use super::metrics::Counters;
 use super::sasl::Sasl;
 use super::settings::Settings;
+use super::tls::TlsError;
 use super::transport::Transport;
 use crate::wire::api::api_name;
 use crate::wire::message::{decode_response, encode_request};
@@ -329,6 +330,10 @@ async fn shake_hands(
             let _ = write(transport, &out).await;
         }
         let frame = frames.next(transport).await.map_err(|error| match error {
+            // TLS 1.3 refuses a client's certificate, or the lack of one, only after the handshake.
+            ReadError::Io(error) if TlsError::is_behind(&error) => {
+                ConnectError::Tls { broker: broker.clone(), source: Arc::new(TlsError::classify(&error)) }
+            }
             ReadError::Closed | ReadError::Io(_) => hung_up(*step),
             ReadError::Frame(error) => match error.evidence(tls) {
                 Some(evidence) => ConnectError::NotKafka { broker: broker.clone(), evidence },

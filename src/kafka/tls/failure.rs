@@ -98,6 +98,11 @@ pub enum TlsError {
 }
 
 impl TlsError {
+    /// Whether TLS is what failed, and not the socket under it.
+    pub(in crate::kafka) fn is_behind(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Error>())
+    }
+
     /// What a failed handshake means.
     pub(in crate::kafka) fn classify(error: &io::Error) -> Self {
         if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
