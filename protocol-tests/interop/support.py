@@ -37,6 +37,7 @@ class Kafka:
         self.directory = Path(settings["KAFKA_DIR"])
         self.plaintext = settings["KAFKA_PLAINTEXT"]
         self.sasl_ssl = settings["KAFKA_SASL_SSL"]
+        self.proxied = settings["KAFKA_PROXIED"]
         self.ca = settings["KAFKA_CA"]
         self.other_ca = settings["KAFKA_OTHER_CA"]
         self.tricky_user = settings["KAFKA_TRICKY_USER"]
@@ -210,6 +211,14 @@ def find_program(variable, fallback):
     if not found:
         raise FileNotFoundError(f"{variable} names no program: {path}")
     return Path(found).resolve()
+
+
+def publish(name, text):
+    """Shows figures, now and at the end of the step."""
+    print("\n" + text, end="")
+    folder = ROOT / "target" / "interop"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
 def interrupt(process):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from support import ROOT, Listener
+from support import Listener, publish
 
 COUNT = 100_000
 SIZE = 1024
@@ -128,8 +128,4 @@ def high_water_mark(pid):
 
 
 def report(name, title, costs):
-    text = f"{title}:\n" + "".join(f"  {what:24} {cost}\n" for what, cost in costs.items())
-    print("\n" + text, end="")
-    folder = ROOT / "target" / "interop"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.txt").write_text(text)
+    publish(name, f"{title}:\n" + "".join(f"  {what:24} {cost}\n" for what, cost in costs.items()))

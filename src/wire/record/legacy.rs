@@ -58,7 +58,7 @@ pub(super) fn decode(bytes: Bytes, limits: DecodeLimits) -> Result<(BatchHeader,
         }
     };
 
-    let (mut count, mut first, mut last) = (0_i32, None, 0);
+    let (mut count, mut first, mut last) = (0_i32, None, i64::MIN);
     let mut reader = Reader::new(&messages);
     while !reader.is_empty() {
         let message = Message::read(&mut reader)?;
@@ -68,6 +68,9 @@ pub(super) fn decode(bytes: Bytes, limits: DecodeLimits) -> Result<(BatchHeader,
                 value: message.attributes.into(),
             });
         }
+        if message.offset <= last {
+            return Err(RecordError::Impossible { field: "a message's offset", value: message.offset });
+        }
         first.get_or_insert(message.offset);
         last = message.offset;
         count = count.saturating_add(1);
@@ -76,7 +79,8 @@ pub(super) fn decode(bytes: Bytes, limits: DecodeLimits) -> Result<(BatchHeader,
     let shift =
         if compression != Compression::None && version == 1 { offset.checked_sub(last) } else { Some(0) };
     let shift = shift.ok_or(RecordError::Impossible { field: "a message's offset", value: last })?;
-    let base_offset = first.checked_add(shift).filter(|&base| base >= 0 && base <= offset);
+    let last_in_range = last.checked_add(shift).is_some_and(|last| last <= offset);
+    let base_offset = first.checked_add(shift).filter(|&base| base >= 0 && last_in_range);
     let base_offset =
         base_offset.ok_or(RecordError::Impossible { field: "a message's offset", value: first })?;
     let header = BatchHeader {
