@@ -87,8 +87,9 @@ pub mod kafka_protocol_records {
     }
 
     pub fn write(compression: Compression, records: &[(Bytes, Bytes)]) -> Bytes {
-        // Its records are made for each batch, as a producer must: they hold the offset and the sequence in it.
-        let records: Vec<theirs::Record> = (0..)
+        // Its records are made for each batch, as a producer must: they hold the offset and the sequence in it, and
+        // where those have a gap another batch begins.
+        let records: Vec<theirs::Record> = (0_i32..)
             .zip(records)
             .map(|(offset, (key, value))| theirs::Record {
                 transactional: false,
@@ -98,8 +99,8 @@ pub mod kafka_protocol_records {
                 producer_id: -1,
                 producer_epoch: -1,
                 timestamp_type: theirs::TimestampType::Creation,
-                offset,
-                sequence: -1,
+                offset: offset.into(),
+                sequence: offset,
                 timestamp: TIMESTAMP,
                 key: Some(key.clone()),
                 value: Some(value.clone()),
@@ -142,8 +143,9 @@ pub mod krafka_records {
             .compression(codec(compression))
             .base_timestamp(TIMESTAMP)
             .build();
-        for (key, value) in records {
-            let mut record = krafka_protocol::Record::new(Some(key.clone()), Some(value.clone()));
+        for (offset, (key, value)) in (0..).zip(records) {
+            let record = krafka_protocol::Record::new(Some(key.clone()), Some(value.clone()));
+            let mut record = record.with_offset_delta(offset);
             for (key, value) in HEADERS {
                 record = record.with_header(Bytes::from_static(key.as_bytes()), Bytes::from_static(value));
             }
