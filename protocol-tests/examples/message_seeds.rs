@@ -6,8 +6,9 @@ use std::path::Path;
 use fastrand::Rng;
 use hop::wire::api::{APIS, Api, ForRequest, with_request};
 use hop::wire::layout::{Side, layout};
-use kafka_protocol::protocol::{HeaderVersion, Request};
+use kafka_protocol::protocol::Request;
 use protocol_tests::example_messages::Example;
+use protocol_tests::round_trip::header;
 
 /// The header of a message, as the fuzz targets expect it.
 struct Header(Side, i16);
@@ -16,19 +17,7 @@ impl ForRequest for Header {
     type Output = Vec<u8>;
 
     fn run<R: Request>(self, _: &'static Api) -> Vec<u8> {
-        let Self(side, version) = self;
-        let mut header = match side {
-            Side::Request => {
-                [&R::KEY.to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 7, 0, 2], b"me"].concat()
-            }
-            Side::Response => vec![0, 0, 0, 7],
-        };
-        let flexible = match side {
-            Side::Request => R::header_version(version) >= 2,
-            Side::Response => R::Response::header_version(version) >= 1,
-        };
-        header.extend(flexible.then_some(0));
-        header
+        header::<R>(self.0, self.1)
     }
 }
 

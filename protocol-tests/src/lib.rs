@@ -1,4 +1,5 @@
-//! What the tests of hop-client share: the bodies of the fuzz targets, and a scripted peer.
+//! What the tests of hop-client share: the bodies of the fuzz targets, messages made up from their layouts, and a
+//! scripted peer.
 //!
 //! The tests themselves are in `tests/`; those against a real Kafka and Python's hop-client in `interop/`.
 
@@ -11,4 +12,5 @@
 
 pub mod example_messages;
 pub mod fuzz_bodies;
+pub mod round_trip;
 pub mod scripted_peer;

@@ -3,13 +3,14 @@
 #![expect(clippy::expect_used, reason = "tests say what is wrong by panicking")]
 
 use allocation_counter::measure;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fastrand::Rng;
 use hop::wire::api::{APIS, Api, ForRequest, with_request};
 use hop::wire::layout::Side;
-use hop::wire::message::{decode_request, decode_response, encode_request, encode_response};
+use hop::wire::message::{decode_request, decode_response};
 use kafka_protocol::protocol::Request;
-use protocol_tests::example_messages::Example;
+use protocol_tests::example_messages::{Example, LengthForm};
+use protocol_tests::round_trip::{again, header};
 
 /// No more is reserved than this many times what has come.
 const MOST_BYTES_PER_BYTE: u64 = 256;
@@ -17,61 +18,18 @@ const MOST_BYTES_PER_BYTE: u64 = 256;
 const WORDS: u64 = 4096;
 const EXAMPLES: usize = 40;
 
-/// Decodes a message, and encodes it back: `None` where it is refused.
-struct Again<'a> {
+/// Only decodes, and says what that reserved.
+struct Reserved<'a> {
     side: Side,
     version: i16,
     body: &'a [u8],
 }
 
-/// The header that our own encoder writes in front of a message.
-fn header<R: Request>(side: Side, version: i16) -> Vec<u8> {
-    let flexible = match side {
-        Side::Request => R::header_version(version) >= 2,
-        Side::Response => {
-            <R::Response as kafka_protocol::protocol::HeaderVersion>::header_version(version) >= 1
-        }
-    };
-    let mut header = match side {
-        Side::Request => {
-            [&R::KEY.to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 7, 0, 2], b"me"].concat()
-        }
-        Side::Response => vec![0, 0, 0, 7],
-    };
-    header.extend(flexible.then_some(0));
-    header
-}
-
-impl ForRequest for Again<'_> {
-    type Output = Option<Vec<u8>>;
-
-    fn run<R: Request>(self, _: &'static Api) -> Self::Output {
-        let header = header::<R>(self.side, self.version);
-        let frame = Bytes::from([&header, self.body].concat());
-        let mut again = BytesMut::new();
-        match self.side {
-            Side::Request => {
-                let received = decode_request::<R>(frame, self.version).ok()?;
-                assert_eq!(received.client_id.as_deref(), Some("me"));
-                encode_request(&mut again, &received.request, self.version, 7, "me").ok()?;
-            }
-            Side::Response => {
-                let response = decode_response::<R>(frame, self.version).ok()?;
-                encode_response::<R>(&mut again, &response, self.version, 7).ok()?;
-            }
-        }
-        Some(again.split_off(4 + header.len()).to_vec())
-    }
-}
-
-/// Only decodes, and says what that reserved.
-struct Reserved<'a>(Again<'a>);
-
 impl ForRequest for Reserved<'_> {
     type Output = (bool, u64, usize);
 
     fn run<R: Request>(self, _: &'static Api) -> Self::Output {
-        let Again { side, version, body } = self.0;
+        let Self { side, version, body } = self;
         let frame = Bytes::from([&header::<R>(side, version), body].concat());
         let length = frame.len();
         let mut accepted = false;
@@ -94,12 +52,8 @@ fn each_message(mut then: impl FnMut(&'static Api, Side, i16)) {
     }
 }
 
-fn again(api: &Api, side: Side, version: i16, body: &[u8]) -> Option<Vec<u8>> {
-    with_request(api.key, Again { side, version, body }).expect("it is in the table")
-}
-
 fn reserved(api: &Api, side: Side, version: i16, body: &[u8]) -> (bool, u64, usize) {
-    with_request(api.key, Reserved(Again { side, version, body })).expect("it is in the table")
+    with_request(api.key, Reserved { side, version, body }).expect("it is in the table")
 }
 
 #[test]
@@ -109,7 +63,7 @@ fn what_is_read_is_written_back_to_the_byte() {
     each_message(|api, side, version| {
         for _ in 0..EXAMPLES {
             let example = Example::new(api.key, side, version, &mut rng).expect("it has a layout");
-            if again(api, side, version, &example.bytes).as_ref() != Some(&example.bytes) {
+            if again(api.key, side, version, &example.bytes).as_ref() != Some(&example.bytes) {
                 wrong.push(format!("{} {version} {side:?}", api.name));
                 break;
             }
@@ -125,14 +79,14 @@ fn what_is_cut_short_or_goes_on_is_refused() {
         let example = Example::new(api.key, side, version, &mut rng).expect("it has a layout").bytes;
         for cut in 0..example.len() {
             assert_eq!(
-                again(api, side, version, &example[..cut]),
+                again(api.key, side, version, &example[..cut]),
                 None,
                 "{} {version} {side:?} {cut}",
                 api.name
             );
         }
         let longer = [&example[..], &[0]].concat();
-        assert_eq!(again(api, side, version, &longer), None, "{} {version} {side:?}", api.name);
+        assert_eq!(again(api.key, side, version, &longer), None, "{} {version} {side:?}", api.name);
     });
 }
 
@@ -189,7 +143,7 @@ fn a_length_that_lies_reserves_no_more_than_has_come() {
                     let left =
                         u32::try_from(nested.bytes.len().saturating_sub(length.at)).expect("it is short");
                     // Compact lengths would move what follows: those of one byte stay.
-                    if !matches!(length.form, protocol_tests::example_messages::LengthForm::Compact) {
+                    if !matches!(length.form, LengthForm::Compact) {
                         nested.bytes = nested.with_length(length, left.saturating_sub(4));
                         hold(api, side, version, &nested.bytes);
                     }

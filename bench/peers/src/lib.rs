@@ -141,16 +141,14 @@ pub mod krafka_records {
     pub fn write(compression: Compression, records: &[(Bytes, Bytes)]) -> Bytes {
         let mut batch = krafka_protocol::RecordBatchBuilder::new()
             .compression(codec(compression))
-            .base_timestamp(TIMESTAMP)
-            .build();
-        for (offset, (key, value)) in (0..).zip(records) {
-            let record = krafka_protocol::Record::new(Some(key.clone()), Some(value.clone()));
-            let mut record = record.with_offset_delta(offset);
-            for (key, value) in HEADERS {
-                record = record.with_header(Bytes::from_static(key.as_bytes()), Bytes::from_static(value));
-            }
-            batch.add_record(record);
+            .base_timestamp(TIMESTAMP);
+        for (key, value) in records {
+            let headers = HEADERS
+                .iter()
+                .map(|&(key, value)| (Bytes::from_static(key.as_bytes()), Some(Bytes::from_static(value))));
+            batch = batch.add_record_with_headers(Some(key.clone()), Some(value.clone()), headers.collect());
         }
+        let batch = batch.build();
         batch.encode().expect("it can be written")
     }
 
