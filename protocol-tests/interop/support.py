@@ -38,6 +38,7 @@ class Kafka:
         self.plaintext = settings["KAFKA_PLAINTEXT"]
         self.sasl_ssl = settings["KAFKA_SASL_SSL"]
         self.proxied = settings["KAFKA_PROXIED"]
+        self.session_lifetime = int(settings["KAFKA_SESSION_LIFETIME_MS"]) / 1000
         self.ca = settings["KAFKA_CA"]
         self.other_ca = settings["KAFKA_OTHER_CA"]
         self.tricky_user = settings["KAFKA_TRICKY_USER"]
@@ -219,6 +220,12 @@ def publish(name, text):
     folder = ROOT / "target" / "interop"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+
+
+def wait_for_lines(path, count):
+    deadline = time.monotonic() + PATIENCE
+    while path.read_bytes().count(b"\n") < count and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def interrupt(process):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support import PATIENCE, ROOT, Kafka
+from support import PATIENCE, ROOT, Kafka, wait_for_lines
 
 MESSAGES = 40_000
 NODES = 3
@@ -72,12 +72,6 @@ def feed(pipe):
 
 def numbers(lines):
     return sorted(json.loads(line)["number"] for line in lines.splitlines())
-
-
-def wait_for_lines(path, count):
-    deadline = time.monotonic() + PATIENCE
-    while path.read_bytes().count(b"\n") < count and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 def operate(cluster, *arguments):
