@@ -62,7 +62,8 @@ fn bucket(micros: u64) -> usize {
     usize::try_from(bits).unwrap_or(BUCKETS).min(BUCKETS.saturating_sub(1))
 }
 
-/// What this client has sent to one broker and got from it, over all connections to it so far; logins are not counted.
+/// What this client has sent to one broker and got from it, over all connections to it so far; of logins only those
+/// that renew one.
 /// From [`Client::metrics`](super::Client::metrics).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
