@@ -109,9 +109,9 @@ class Crossing:
         while data := receive(self.server):
             with self.ocean._lock:
                 clock = self.reached + 1
+                # Not only the first answer: a flight may hold several requests, and a broker stall between them.
                 if self.asked_at is not None and self.opened >= self.ocean._since:
                     self.ocean.longest_thought = max(self.ocean.longest_thought, time.monotonic() - self.asked_at)
-                    self.asked_at = None
             self.ocean._crossings.add(time.monotonic() + ONE_WAY, self._tell, data, clock)
         self.ocean._crossings.add(time.monotonic() + ONE_WAY, shut, self.client)
 
