@@ -3,6 +3,9 @@
 //! `cargo bench -p hop-client`; a batch holds 256 KiB of JSON alerts. `items` are records, and allocations are those of
 //! a batch. `bench/peers` measures the same beside other clients.
 
+mod alerts;
+
+use alerts::alerts;
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
@@ -12,7 +15,6 @@ use hop::wire::record::{BatchBuilder, Batches, DecodeLimits, ProducerStamp};
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
-const BATCH_BYTES: usize = 256 * 1024;
 const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 const SIZES: [usize; 3] = [100, 1024, 100 * 1024];
@@ -53,20 +55,4 @@ fn write_batch(codec: Compression, records: &[String]) -> Bytes {
         let _ = builder.append(1_700_000_000_000, None, Some(record.as_bytes()), &[]);
     }
     builder.finish(ProducerStamp::NONE).unwrap_or_default()
-}
-
-/// As many alerts of this size as fill a batch, each with numbers of its own.
-fn alerts(size: usize) -> Vec<String> {
-    let alert = |number: usize| {
-        let mut alert = format!("{{\"id\": {number}, \"positions\": [");
-        for field in 0.. {
-            if alert.len() + 24 > size {
-                break;
-            }
-            let value = (number * 31 + field * 7919) % 360_000;
-            alert.push_str(&format!("{}.{:03}, ", value / 1000, value % 1000));
-        }
-        alert + "null]}"
-    };
-    (0..BATCH_BYTES.div_ceil(size)).map(alert).collect()
 }

@@ -12,5 +12,6 @@
 
 pub mod example_messages;
 pub mod fuzz_bodies;
+pub mod reading;
 pub mod round_trip;
 pub mod scripted_peer;

@@ -8,12 +8,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hop::kafka::{Client, ClientBuilder, ConnectError, Error, Record, Sasl, StartOffset};
+use hop::kafka::{Client, ClientBuilder, ConnectError, Error, Record, Sasl};
 use hop::wire::error_code::ErrorCode;
 use hop::wire::spoken;
 use kafka_protocol::messages::{
     ApiKey, FetchRequest, MetadataResponse, ProduceRequest, SaslAuthenticateResponse,
 };
+use protocol_tests::reading::read_all;
 use protocol_tests::scripted_peer::{Answer, Asked, Peer, TOPIC, metadata};
 use tokio::time::Instant;
 
@@ -220,13 +221,7 @@ async fn old_metadata_is_asked_for_anew_and_topics_are_then_named_by_id() {
     producer.send(Record::new(TOPIC).value("by id")).await.unwrap().await.unwrap();
     assert_eq!(newest(&requests, ApiKey::Produce), Some(spoken::<ProduceRequest>().max));
 
-    let consumer = client.consumer().topics([TOPIC]).start_at(StartOffset::Earliest).stop_at_end(true);
-    let mut consumer = consumer.build().await.unwrap();
-    let mut read = 0;
-    while let Some(batch) = consumer.next_batch().await.unwrap() {
-        read += batch.records().count();
-    }
-    assert_eq!(read, 3);
+    assert_eq!(read_all(&client).await.unwrap(), ["by name", "meanwhile", "by id"]);
     assert_eq!(newest(&requests, ApiKey::Fetch), Some(spoken::<FetchRequest>().max));
     assert_eq!(peer.opened(), 1);
 }
@@ -254,7 +249,22 @@ async fn a_broker_that_sends_its_clients_back_to_the_list_is_heeded() {
     until(|| requests.lock().unwrap().iter().any(asked_again)).await;
     clock.advance(&client, Duration::from_millis(100)).await;
     assert_eq!(other.opened(), 0);
-    let consumer = client.consumer().topics([TOPIC]).start_at(StartOffset::Earliest).stop_at_end(true);
-    assert!(consumer.build().await.unwrap().next_batch().await.unwrap().is_none());
+    assert!(read_all(&client).await.unwrap().is_empty());
     assert_eq!(other.opened(), 1);
+}
+
+#[tokio::test]
+async fn times_without_end_are_taken_as_such() {
+    // A login that lasts for 292 million years, too.
+    let (peer, _) = noting(lasts(i64::MAX)).await;
+    let client = with_sasl(&peer)
+        .connect_timeout(Duration::MAX)
+        .request_timeout(Duration::MAX)
+        .idle_timeout(Duration::MAX)
+        .metadata_max_age(Duration::MAX);
+    let client = client.connect().await.unwrap();
+    assert_eq!(client.list_topics().await.unwrap().len(), 1);
+    let producer = client.producer().delivery_timeout(Duration::MAX).build().unwrap();
+    producer.send(Record::new(TOPIC).value("1")).await.unwrap().await.unwrap();
+    assert_eq!(read_all(&client).await.unwrap(), ["1"]);
 }

@@ -19,6 +19,7 @@ use hop::wire::Compression;
 use hop::wire::error_code::ErrorCode;
 use hop::wire::record::{BatchBuilder, ProducerStamp};
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, SaslAuthenticateResponse};
+use protocol_tests::reading::read_all;
 use protocol_tests::scripted_peer::{
     Answer, Asked, Peer, TOPIC, api_versions, metadata, not_fetched, produced,
 };
@@ -83,18 +84,6 @@ async fn send_all(producer: &Producer, count: usize) -> Result<(), ProduceError>
         let _delivery = producer.send(Record::new(TOPIC).value(format!("{number}"))).await?;
     }
     producer.flush().await
-}
-
-async fn read_all(client: &Client) -> Result<Vec<String>, Error> {
-    let consumer = client.consumer().topics([TOPIC]).start_at(StartOffset::Earliest).stop_at_end(true);
-    let mut consumer = consumer.build().await?;
-    let mut values = Vec::new();
-    while let Some(batch) = consumer.next_batch().await? {
-        for record in batch.records() {
-            values.push(String::from_utf8_lossy(record?.value.unwrap_or_default()).into_owned());
-        }
-    }
-    Ok(values)
 }
 
 fn numbers(count: usize) -> Vec<String> {

@@ -5,8 +5,9 @@
 use std::future::Future;
 use std::time::Duration;
 
-use hop::kafka::{Client, ClientBuilder, ConnectError, Error, Record, Sasl, StartOffset};
+use hop::kafka::{Client, ClientBuilder, ConnectError, Error, Record, Sasl};
 use kafka_protocol::messages::ApiKey;
+use protocol_tests::reading::read_all;
 use protocol_tests::scripted_peer::{Answer, Asked, Peer, TOPIC};
 use tokio::task::JoinSet;
 
@@ -55,18 +56,6 @@ async fn filled(script: impl FnMut(&Asked) -> Answer + Send + 'static) -> Peer {
 }
 
 const VALUES: [&str; 3] = ["first", "second", "third"];
-
-async fn read_all(client: &Client) -> Result<Vec<String>, Error> {
-    let consumer = client.consumer().topics([TOPIC]).start_at(StartOffset::Earliest).stop_at_end(true);
-    let mut consumer = consumer.build().await?;
-    let mut values = Vec::new();
-    while let Some(batch) = consumer.next_batch().await? {
-        for record in batch.records() {
-            values.push(String::from_utf8_lossy(record?.value.unwrap_or_default()).into_owned());
-        }
-    }
-    Ok(values)
-}
 
 /// The first answer to this request is that one; later ones are a broker's.
 fn first(api: ApiKey, answer: Answer) -> impl FnMut(&Asked) -> Answer + Send + 'static {

@@ -14,7 +14,7 @@ use super::metrics::BrokerMetrics;
 use super::printable::printable;
 use super::producer::ProducerBuilder;
 use super::sasl::Sasl;
-use super::settings::Settings;
+use super::settings::{FOREVER, Settings};
 use super::tls::Tls;
 use crate::wire::error_code::ErrorCode;
 
@@ -268,14 +268,15 @@ impl ClientBuilder {
         let mut settings = self.settings;
         settings.bootstrap = bootstrap;
         for (name, value) in [
-            ("connect_timeout", settings.connect_timeout),
-            ("request_timeout", settings.request_timeout),
-            ("idle_timeout", settings.idle_timeout),
-            ("metadata_max_age", settings.metadata_max_age),
+            ("connect_timeout", &mut settings.connect_timeout),
+            ("request_timeout", &mut settings.request_timeout),
+            ("idle_timeout", &mut settings.idle_timeout),
+            ("metadata_max_age", &mut settings.metadata_max_age),
         ] {
             if value.is_zero() {
                 return Err(setting(name, "must be longer than nothing".to_owned()));
             }
+            *value = FOREVER.min(*value);
         }
         Ok(Client { cluster: Cluster::connect(settings, &self.topics).await? })
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::address::Address;
 
-/// Latencies are sorted into powers of two microseconds: the last bucket is everything from half an hour on.
+/// Latencies are sorted into powers of two microseconds. The last bucket is everything from 18 minutes on.
 const BUCKETS: usize = 32;
 
 /// The counts of one broker, as its connections write them.
@@ -63,8 +63,7 @@ fn bucket(micros: u64) -> usize {
 }
 
 /// What this client has sent to one broker and got from it, over all connections to it so far; of logins only those
-/// that renew one.
-/// From [`Client::metrics`](super::Client::metrics).
+/// that renew one. From [`Client::metrics`](super::Client::metrics).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BrokerMetrics {
@@ -124,7 +123,8 @@ impl Latencies {
         self.micros.checked_div(self.count()).map(Duration::from_micros)
     }
 
-    /// A bound that this share of the answers stayed within, up to twice what it need be: `quantile(0.99)`. `None`
+    /// A bound that this share of the answers stayed within, up to twice what it need be: `quantile(0.99)`. What took
+    /// 18 minutes or more is not told apart. `None`
     /// before the first answer.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let count = self.count();

@@ -10,6 +10,9 @@ use super::metrics::Registry;
 use super::sasl::Sasl;
 use super::tls::Tls;
 
+/// What a user means by a time without end: the clock cannot be asked for more.
+pub(super) const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// The settings of one client, shared by all its connections.
 #[derive(Debug)]
 pub(super) struct Settings {

@@ -2,7 +2,7 @@
 //!
 //! Batches to be read are all written by hop.
 
-use bench_peers::{CODECS, SIZES, alerts, hop_client as own};
+use bench_peers::{CODECS, SIZES, hop_client as own, records};
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
@@ -16,7 +16,7 @@ fn main() {
 }
 
 fn bench_read(bencher: Bencher<'_, '_>, size: usize, codec: Compression, read: impl Fn(&Bytes) -> usize) {
-    let records = alerts(size);
+    let records = records(size);
     let batch = own::write(codec, &records);
     counted(bencher, &records).bench_local(|| read(black_box(&batch)));
 }
@@ -27,7 +27,7 @@ fn bench_write(
     codec: Compression,
     write: impl Fn(Compression, &[(Bytes, Bytes)]) -> Bytes,
 ) {
-    let records = alerts(size);
+    let records = records(size);
     counted(bencher, &records).bench_local(|| write(codec, black_box(&records)));
 }
 

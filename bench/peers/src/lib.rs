@@ -4,6 +4,9 @@
 //! record's offset, key, value and format. All three check the batch's checksum, and none copies keys or values. The
 //! peers make an object of every record and its headers; hop hands records out one by one.
 
+#[path = "../../../benches/alerts/mod.rs"]
+mod alerts;
+
 use bytes::{Bytes, BytesMut};
 use hop::wire::Compression;
 use hop::wire::record::{BatchBuilder, Batches, DecodeLimits, HeaderRef, ProducerStamp};
@@ -11,28 +14,18 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{self as theirs, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions};
 use krafka::__private::protocol as krafka_protocol;
 
-/// Of plain records in a batch.
-pub const BATCH_BYTES: usize = 256 * 1024;
 /// Of a record's value.
 pub const SIZES: [usize; 3] = [100, 1024, 100 * 1024];
 pub const CODECS: [Compression; 5] =
     [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
 const TIMESTAMP: i64 = 1_700_000_000_000;
 
-/// As many alerts of this size as fill a batch, each with numbers of its own, and a key.
-pub fn alerts(size: usize) -> Vec<(Bytes, Bytes)> {
-    let alert = |number: usize| {
-        let mut alert = format!("{{\"id\": {number}, \"positions\": [");
-        for field in 0.. {
-            if alert.len() + 24 > size {
-                break;
-            }
-            let value = (number * 31 + field * 7919) % 360_000;
-            alert.push_str(&format!("{}.{:03}, ", value / 1000, value % 1000));
-        }
-        (Bytes::from(format!("alert-{number}")), Bytes::from(alert + "null]}"))
-    };
-    (0..BATCH_BYTES.div_ceil(size)).map(alert).collect()
+/// As many records of this size as fill a batch, with their keys.
+pub fn records(size: usize) -> Vec<(Bytes, Bytes)> {
+    (0..)
+        .zip(alerts::alerts(size))
+        .map(|(number, alert)| (format!("alert-{number}").into(), alert.into()))
+        .collect()
 }
 
 /// The headers of every message of hop's: its format first, then its id and its sender.
@@ -170,7 +163,7 @@ mod tests {
     #[test]
     fn all_read_what_each_wrote() {
         for size in SIZES {
-            let records = alerts(size);
+            let records = records(size);
             for codec in CODECS {
                 let written = [
                     hop_client::write(codec, &records),

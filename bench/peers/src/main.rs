@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use bench_peers::{CODECS, SIZES, alerts, hop_client, kafka_protocol_records, krafka_records};
+use bench_peers::{CODECS, SIZES, hop_client, kafka_protocol_records, krafka_records, records};
 use hop::wire::Compression;
 
 const ROUNDS: usize = 31;
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let mut missed = 0;
     for codec in CODECS {
         for size in SIZES {
-            let records = alerts(size);
+            let records = records(size);
             let batch = hop_client::write(codec, &records);
             let reading = medians([
                 &mut || hop_client::read(black_box(&batch)),

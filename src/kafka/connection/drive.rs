@@ -45,7 +45,7 @@ pub(super) fn spawn(
     shared: Arc<Shared>,
 ) {
     let (read, write) = tokio::io::split(transport);
-    let (expect, expected) = mpsc::unbounded_channel();
+    let (announced, expected) = mpsc::unbounded_channel();
     let now = Instant::now();
     let mut waiting = VecDeque::new();
     if let Some(Rider { frame, expected }) = rider {
@@ -60,7 +60,7 @@ pub(super) fn spawn(
     let writer = Writer {
         write,
         requests,
-        expect,
+        announced,
         next_correlation: established.next_request,
         renew_at: renewal(established.session_lifetime, now),
         last_used: now,
@@ -146,7 +146,7 @@ enum Ended {
 struct Writer {
     write: WriteHalf<Transport>,
     requests: mpsc::UnboundedReceiver<Outgoing>,
-    expect: mpsc::UnboundedSender<Expected>,
+    announced: mpsc::UnboundedSender<Expected>,
     next_correlation: i32,
     renew_at: Option<Instant>,
     last_used: Instant,
@@ -184,7 +184,7 @@ impl Writer {
         for Outgoing { mut frame, expected } in batch {
             number(&mut frame, self.next_correlation);
             self.next_correlation = self.next_correlation.wrapping_add(1);
-            self.expect(expected, frame.len());
+            self.announce(expected, frame.len());
             frames.0.push_back(frame.freeze());
         }
         self.last_used = Instant::now();
@@ -193,9 +193,9 @@ impl Writer {
     }
 
     /// The reader must know what to expect before the peer can answer it.
-    fn expect(&self, expected: Expected, bytes: usize) {
+    fn announce(&self, expected: Expected, bytes: usize) {
         self.shared.sent(bytes);
-        let _ = self.expect.send(expected);
+        let _ = self.announced.send(expected);
     }
 
     /// Logs in again.
@@ -216,7 +216,7 @@ impl Writer {
         loop {
             let (answer, receiver) = oneshot::channel();
             let (sent, within) = (Instant::now(), shared.request_timeout);
-            self.expect(Expected { answer, api: "SaslAuthenticate", sent, within }, frame.len());
+            self.announce(Expected { answer, api: "SaslAuthenticate", sent, within }, frame.len());
             self.write.write_all(&frame).await.map_err(Ended::Io)?;
             self.write.flush().await.map_err(Ended::Io)?;
             // Only the reader's end drops the other side, and that ends this too.

@@ -63,7 +63,7 @@ struct Shared {
     close: Notify,
     /// Why the connection ended; set once, before those who wait are told.
     ended: OnceLock<Error>,
-    /// Told when the socket is closed.
+    /// Told when `ended` is set.
     gone: Notify,
 }
 

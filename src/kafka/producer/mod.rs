@@ -21,6 +21,7 @@ pub use self::record::{Acknowledged, Delivery, ProduceError, Record};
 use self::queues::{Limits, Queues};
 use super::cluster::Cluster;
 use super::error::Error;
+use super::settings::FOREVER;
 use crate::wire::record::{Compression, HeaderRef, record_size};
 
 /// How to write; made by [`Client::producer`](super::Client::producer).
@@ -57,7 +58,7 @@ impl ProducerBuilder {
     /// How long after it was handed in a record may still be delivered; then it fails. Kafka's
     /// `delivery.timeout.ms`.
     pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.delivery_timeout = timeout;
+        self.limits.delivery_timeout = timeout.min(FOREVER);
         self
     }
 

@@ -1,0 +1,20 @@
+//! Made-up alerts, for this package's benchmarks and for those in `bench/peers`.
+
+/// Of plain records in a batch.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// As many alerts of this size as fill a batch, each with numbers of its own.
+pub(crate) fn alerts(size: usize) -> Vec<String> {
+    let alert = |number: usize| {
+        let mut alert = format!("{{\"id\": {number}, \"positions\": [");
+        for field in 0.. {
+            if alert.len() + 24 > size {
+                break;
+            }
+            let value = (number * 31 + field * 7919) % 360_000;
+            alert.push_str(&format!("{}.{:03}, ", value / 1000, value % 1000));
+        }
+        alert + "null]}"
+    };
+    (0..BATCH_BYTES.div_ceil(size)).map(alert).collect()
+}
