@@ -35,6 +35,8 @@
 #![deny(missing_docs)]
 
 pub mod auth;
+#[cfg(feature = "broker")]
+pub mod broker;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod config;

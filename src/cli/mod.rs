@@ -5,6 +5,10 @@
 
 mod arguments;
 mod auth;
+#[cfg(feature = "broker")]
+mod broker;
+#[cfg(feature = "broker")]
+mod demo;
 mod interrupt;
 mod list_topics;
 mod log;
@@ -91,6 +95,10 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
         Command::ListTopics(arguments) => block_on(|interrupt| list_topics::run(arguments, interrupt)),
         Command::Publish(arguments) => block_on(|interrupt| publish::run(arguments, registry, interrupt)),
         Command::Subscribe(arguments) => block_on(|interrupt| subscribe::run(arguments, registry, interrupt)),
+        #[cfg(feature = "broker")]
+        Command::Broker(arguments) => block_on(|interrupt| broker::run(arguments, interrupt)),
+        #[cfg(feature = "broker")]
+        Command::Demo => demo::run(),
     }
 }
 
@@ -123,6 +131,10 @@ fn level(arguments: &Arguments) -> Level {
         Command::Auth(arguments) => Some(arguments.verbosity),
         Command::Publish(arguments) => Some(arguments.verbosity),
         Command::Subscribe(arguments) => Some(arguments.verbosity),
+        #[cfg(feature = "broker")]
+        Command::Broker(arguments) => Some(arguments.verbosity),
+        #[cfg(feature = "broker")]
+        Command::Demo => None,
         Command::ListTopics(_) | Command::Version => None,
     };
     match verbosity {

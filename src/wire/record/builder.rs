@@ -5,18 +5,18 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::RecordError;
 use crate::wire::compression::{Compression, compress};
 
-const HEADER_BYTES: usize = 61;
+pub(super) const HEADER_BYTES: usize = 61;
 const LENGTH_AT: usize = 8;
-const LENGTH_END: usize = 12;
+pub(super) const LENGTH_END: usize = 12;
 const CHECKSUM_AT: usize = 17;
-const CHECKED_FROM: usize = 21;
+pub(super) const CHECKED_FROM: usize = 21;
 const LAST_OFFSET_DELTA_AT: usize = 23;
 const BASE_TIMESTAMP_AT: usize = 27;
-const MAX_TIMESTAMP_AT: usize = 35;
+pub(super) const MAX_TIMESTAMP_AT: usize = 35;
 const STAMP_AT: usize = 43;
 const COUNT_AT: usize = 57;
 const VERSION: i8 = 2;
-const TRANSACTIONAL_BIT: i16 = 1 << 4;
+pub(super) const TRANSACTIONAL_BIT: i16 = 1 << 4;
 /// A length's varint takes five bytes at most, a timestamp's ten.
 const MOST_FRAMING_BYTES: usize = 40;
 
@@ -232,10 +232,10 @@ struct Layout {
 }
 
 /// Writes into the header at the front of a batch.
-struct HeaderWriter<'a>(&'a mut BytesMut);
+pub(super) struct HeaderWriter<'a>(pub(super) &'a mut BytesMut);
 
 impl HeaderWriter<'_> {
-    fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
+    pub(super) fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {
         if let Some(field) = self.0.get_mut(at..at.saturating_add(N)) {
             field.copy_from_slice(&bytes);
         }
@@ -245,6 +245,11 @@ impl HeaderWriter<'_> {
         self.put(STAMP_AT, stamp.producer_id.to_be_bytes());
         self.put(STAMP_AT.saturating_add(8), stamp.producer_epoch.to_be_bytes());
         self.put(STAMP_AT.saturating_add(10), stamp.base_sequence.to_be_bytes());
+        self.sum();
+    }
+
+    /// Puts the checksum, once all else is there.
+    pub(super) fn sum(&mut self) {
         let checksum = crc32c::crc32c(self.0.get(CHECKED_FROM..).unwrap_or_default());
         self.put(CHECKSUM_AT, checksum.to_be_bytes());
     }

@@ -9,12 +9,14 @@
 //!
 //! Reference: the record batch and message set formats of the Kafka documentation, chapter 5.3.
 
+mod appended;
 mod batch;
 mod builder;
 mod legacy;
 mod reader;
 mod records;
 
+pub use self::appended::{end_of_transaction, place};
 pub use self::batch::{Batch, Batches, ControlType, TimestampType, next_offset};
 pub use self::builder::{BatchBuilder, HeaderRef, ProducerStamp, record_size, restamp};
 pub use self::records::{Header, Headers, Record, Records};

@@ -1,0 +1,136 @@
+//! What all connections of a broker have in common.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::cluster::{Cluster, Now};
+use super::faults::{Faults, What};
+use super::settings::{Fsync, Settings};
+
+/// Of answers that are being written, in all.
+const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+/// Of large requests that are being read, in all.
+const MOST_REQUEST_KIB: usize = 256 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    cluster: Mutex<Cluster>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) faults: Mutex<Faults>,
+    /// Something may be due earlier than the clock's task knows.
+    hurry: Notify,
+    answer_bytes: AtomicUsize,
+    pub(super) request_kib: Semaphore,
+    /// Counts how often all connections were ended.
+    pub(super) hang_ups: watch::Sender<u64>,
+    started: Instant,
+    started_unix_ms: i64,
+}
+
+impl Shared {
+    pub(super) fn new(cluster: Cluster, settings: Arc<Settings>) -> Self {
+        let (started, started_unix_ms) = clock();
+        Self {
+            cluster: Mutex::new(cluster),
+            settings,
+            faults: Mutex::default(),
+            hurry: Notify::new(),
+            answer_bytes: AtomicUsize::new(0),
+            request_kib: Semaphore::new(MOST_REQUEST_KIB),
+            hang_ups: watch::Sender::new(0),
+            started,
+            started_unix_ms,
+        }
+    }
+
+    pub(super) fn cluster(&self) -> MutexGuard<'_, Cluster> {
+        self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time. Where a test has stopped tokio's clock, that of records stands still too.
+    pub(super) fn now(&self) -> Now {
+        let instant = Instant::now();
+        let passed = i64::try_from(instant.duration_since(self.started).as_millis()).unwrap_or(i64::MAX);
+        Now { instant, unix_ms: self.started_unix_ms.saturating_add(passed) }
+    }
+
+    /// What goes wrong over this request.
+    pub(super) fn fault_over(&self, node: i32, api: i16) -> What {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).over(node, api)
+    }
+
+    /// Has the clock's task look again at what is due.
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// Does what is due when it is due, for as long as it is polled.
+    pub(super) async fn keep_time(&self) {
+        loop {
+            let next = self.cluster().tick(self.now());
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = self.hurry.notified() => {}
+            }
+        }
+    }
+
+    /// Brings what was written to the disk, as often as was asked for.
+    pub(super) async fn keep_synced(&self) {
+        let Fsync::Every(interval) = self.settings.fsync else { return };
+        loop {
+            tokio::time::sleep(interval).await;
+            self.sync().await;
+        }
+    }
+
+    /// Brings what was written to the disk.
+    pub(super) async fn sync(&self) {
+        let files = self.cluster().files_to_sync();
+        let synced =
+            tokio::task::spawn_blocking(move || files.iter().try_for_each(std::fs::File::sync_data)).await;
+        if let Ok(Err(error)) = synced {
+            tracing::error!("cannot bring what was written to the disk: {error}");
+        }
+    }
+
+    /// How many bytes of answers may still be held.
+    pub(super) fn answer_bytes_left(&self) -> usize {
+        MOST_ANSWER_BYTES.saturating_sub(self.answer_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Counts an answer's bytes for as long as it is held.
+    pub(super) fn hold_answer(self: &Arc<Self>, bytes: usize) -> HeldAnswer {
+        self.answer_bytes.fetch_add(bytes, Ordering::Relaxed);
+        HeldAnswer { shared: Arc::clone(self), bytes }
+    }
+}
+
+/// The bytes of an answer that is being written.
+#[derive(Debug)]
+pub(super) struct HeldAnswer {
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+impl Drop for HeldAnswer {
+    fn drop(&mut self) {
+        self.shared.answer_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Both clocks at once.
+fn clock() -> (Instant, i64) {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (Instant::now(), i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The time before there is anything to share.
+pub(super) fn now() -> Now {
+    let (instant, unix_ms) = clock();
+    Now { instant, unix_ms }
+}
