@@ -1,7 +1,8 @@
 """Fixtures of the interop tests.
 
-HOP_BIN names the program under test (target/release/hop when not set), KAFKA_VERSION the Kafka it meets (4 or
-3.9), and KAFKA_DIR where that Kafka lives. It is started if it does not run yet, and left running.
+HOP_BIN names the program under test (target/release/hop when not set), KAFKA_VERSION the Kafka it meets (4, 3.9, or
+hop for its own broker), and KAFKA_DIR where a real Kafka lives. That is started if it does not run yet, and left
+running.
 """
 
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hop_broker import HopBroker
 from support import ROOT, Home, Kafka, Listener, Program, find_program
 
 
@@ -19,10 +21,15 @@ def pytest_report_header():
 
 @pytest.fixture(scope="session")
 def kafka():
+    if os.environ.get("KAFKA_VERSION") == "hop":
+        broker = HopBroker()
+        yield broker
+        broker.stop()
+        return
     options = ["--version", os.environ.get("KAFKA_VERSION", "4")]
     if "KAFKA_DIR" in os.environ:
         options += ["--dir", os.environ["KAFKA_DIR"]]
-    return Kafka(*options)
+    yield Kafka(*options)
 
 
 @pytest.fixture

@@ -93,9 +93,13 @@ class Kafka:
         finally:
             consumer.close()
 
+    def log_file(self, topic):
+        """Where the messages of partition 0 are."""
+        return self.directory / "node-1" / "data" / f"{topic}-0" / f"{0:020}.log"
+
     def compression_of(self, topic):
         """How the largest batch of partition 0 is compressed, as its header in the log says."""
-        log = (self.directory / "node-1" / "data" / f"{topic}-0" / f"{0:020}.log").read_bytes()
+        log = self.log_file(topic).read_bytes()
         batches = []
         while log:
             length = 12 + int.from_bytes(log[8:12], "big")

@@ -37,6 +37,7 @@ use super::{Broker, StartError, listener};
 pub struct BrokerBuilder {
     listen: String,
     port: u16,
+    plaintext: Option<(String, u16)>,
     brokers: u16,
     topics: Vec<(String, i32)>,
     users: Users,
@@ -66,6 +67,7 @@ impl Default for BrokerBuilder {
         Self {
             listen: "127.0.0.1".to_owned(),
             port: 0,
+            plaintext: None,
             brokers: 1,
             topics: Vec::new(),
             users: Users::default(),
@@ -91,6 +93,12 @@ impl BrokerBuilder {
     pub fn listen(mut self, host: impl Into<String>, port: u16) -> Self {
         self.listen = host.into();
         self.port = port;
+        self
+    }
+
+    /// Listens here too, without TLS and for anybody: for what runs on the same machine.
+    pub fn plaintext(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.plaintext = Some((host.into(), port));
         self
     }
 
@@ -243,9 +251,10 @@ impl BrokerBuilder {
         }
         let shared = Arc::new(Shared::new(cluster, settings));
         let mut tasks = JoinSet::new();
-        for (listener, node) in listeners.into_iter().zip(&nodes) {
-            let tls = certificate.as_ref().map(|certificate| Arc::clone(&certificate.config));
-            tasks.spawn(listener::accept(listener, tls, Arc::clone(&shared), node.id));
+        for (listener, node, number) in listeners {
+            let tls = certificate.as_ref().filter(|_| number == 0);
+            let tls = tls.map(|certificate| Arc::clone(&certificate.config));
+            tasks.spawn(listener::accept(listener, tls, Arc::clone(&shared), node, number));
         }
         let clock = Arc::clone(&shared);
         tasks.spawn(async move { clock.keep_time().await });
@@ -275,25 +284,28 @@ impl BrokerBuilder {
         Ok(())
     }
 
-    /// A socket for each broker, and how clients are told to reach it.
-    async fn bind(&self) -> Result<(Vec<TcpListener>, Vec<Node>), StartError> {
+    /// The sockets of each broker, with its number and that of the listener, and how clients are told to reach it.
+    async fn bind(&self) -> Result<(Vec<(TcpListener, i32, usize)>, Vec<Node>), StartError> {
+        let plaintext = self.plaintext.as_ref().map(|(host, port)| (host.as_str(), *port));
         let mut listeners = Vec::new();
         let mut nodes = Vec::new();
         for id in 0..self.brokers {
-            let port = if self.port == 0 { Some(0) } else { self.port.checked_add(id) };
-            let failed = |source| StartError::Listen {
-                address: format!("{}:{}", self.listen, port.unwrap_or_default()),
-                source,
-            };
-            let port = port.ok_or_else(|| failed(std::io::ErrorKind::InvalidInput.into()))?;
-            let listener = TcpListener::bind((self.listen.as_str(), port)).await.map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
-            nodes.push(Node {
-                id: id.into(),
-                host: StrBytes::from_string(advertised(&self.listen, address)),
-                port: address.port().into(),
-            });
-            listeners.push(listener);
+            let mut endpoints = Vec::new();
+            for (number, (host, first)) in
+                [(self.listen.as_str(), self.port)].into_iter().chain(plaintext).enumerate()
+            {
+                let port = if first == 0 { Some(0) } else { first.checked_add(id) };
+                let failed = |source| StartError::Listen {
+                    address: format!("{host}:{}", port.unwrap_or_default()),
+                    source,
+                };
+                let port = port.ok_or_else(|| failed(std::io::ErrorKind::InvalidInput.into()))?;
+                let listener = TcpListener::bind((host, port)).await.map_err(failed)?;
+                let address = listener.local_addr().map_err(failed)?;
+                endpoints.push((StrBytes::from_string(advertised(host, address)), address.port().into()));
+                listeners.push((listener, id.into(), number));
+            }
+            nodes.push(Node { id: id.into(), endpoints });
         }
         Ok((listeners, nodes))
     }

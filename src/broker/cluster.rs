@@ -42,12 +42,18 @@ pub(super) struct Now {
     pub(super) unix_ms: i64,
 }
 
-/// Where clients reach a pretended broker.
+/// A pretended broker, and where clients reach it: for each listener, host and port.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) id: i32,
-    pub(super) host: StrBytes,
-    pub(super) port: i32,
+    pub(super) endpoints: Vec<(StrBytes, i32)>,
+}
+
+impl Node {
+    /// Where it is reached by those who came in through this listener.
+    pub(super) fn endpoint(&self, listener: usize) -> (StrBytes, i32) {
+        self.endpoints.get(listener).cloned().unwrap_or((StrBytes::default(), -1))
+    }
 }
 
 /// All that the brokers know.

@@ -22,7 +22,7 @@ use super::faults::{End, What};
 use super::requests::cluster::api_versions;
 use super::requests::{ANSWERED, Call, ForHandled, Handle, Reply, with_handled};
 use super::sasl::{Exchange, MECHANISMS, Step};
-use super::shared::Shared;
+use super::shared::{Shared, now};
 use crate::wire::api::api_name;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::frame::frame_length;
@@ -65,14 +65,16 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     shared: Arc<Shared>,
     node: i32,
+    listener: usize,
     host: String,
 ) -> Ended {
     let mut hang_ups = shared.hang_ups.subscribe();
     let mut connection = Connection {
-        user: shared.settings.users.is_empty().then(|| "ANONYMOUS".to_owned()),
+        user: (!asks_for_users(&shared, listener)).then(|| "ANONYMOUS".to_owned()),
         stream,
         shared,
         node,
+        listener,
         host,
         input: BytesMut::new(),
         output: BytesMut::new(),
@@ -95,6 +97,7 @@ struct Connection<S> {
     stream: S,
     shared: Arc<Shared>,
     node: i32,
+    listener: usize,
     host: String,
     input: BytesMut,
     output: BytesMut,
@@ -168,11 +171,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let call = Call {
             shared: Arc::clone(&self.shared),
             node: self.node,
+            listener: self.listener,
             user,
             host: self.host.clone(),
             client_id: String::new(),
             version: head.api_version,
-            now: self.shared.now(),
+            now: now(),
         };
         let task = Begin { frame, call, what };
         let Some(begun) = with_handled(head.api_key, task) else {
@@ -225,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let exchange = Exchange::new(&request.mechanism);
         let code = match what.answer {
             Some(code) => code,
-            None if self.shared.settings.users.is_empty() => ErrorCode::ILLEGAL_SASL_STATE,
+            None if !asks_for_users(&self.shared, self.listener) => ErrorCode::ILLEGAL_SASL_STATE,
             None if exchange.is_none() => ErrorCode::UNSUPPORTED_SASL_MECHANISM,
             None => ErrorCode::NONE,
         };
@@ -378,6 +382,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         Ok(())
     }
+}
+
+/// Whether clients of this listener must show who they are: those of the first, where there are users.
+fn asks_for_users(shared: &Shared, listener: usize) -> bool {
+    listener == 0 && !shared.settings.users.is_empty()
 }
 
 /// Waits until a large frame may be read beside others.

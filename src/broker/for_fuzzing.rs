@@ -12,6 +12,6 @@ impl Broker {
     /// Serves one client over this stream until it goes.
     #[doc(hidden)]
     pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin) -> impl fmt::Debug {
-        serve(stream, Arc::clone(&self.shared), 0, "/fuzz".to_owned()).await
+        serve(stream, Arc::clone(&self.shared), 0, 0, "/fuzz".to_owned()).await
     }
 }

@@ -17,12 +17,13 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait when there is no descriptor left for another connection.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Takes connections for as long as it is polled; with it go the connections.
+/// Takes connections to a broker's listener of this number for as long as it is polled; with it go the connections.
 pub(super) async fn accept(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     node: i32,
+    number: usize,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
     let mut connections = JoinSet::new();
@@ -45,12 +46,14 @@ pub(super) async fn accept(
         }
         let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
         connections.spawn(async move {
-            let ended = serve_stream(stream, acceptor, shared, node, peer.ip().to_string()).await;
+            let ended = serve_stream(stream, acceptor, shared, (node, number), peer.ip().to_string()).await;
             match ended {
                 Ended::ByClient | Ended::OnRequest | Ended::Io(_) => {
-                    tracing::debug!("connection of {peer}: {ended}")
+                    tracing::debug!("connection of {peer}: {ended}");
                 }
-                Ended::Idle | Ended::Misbehaved(_) => tracing::info!("connection of {peer} ended: {ended}"),
+                Ended::Idle | Ended::Misbehaved(_) => {
+                    tracing::info!("connection of {peer} ended: {ended}");
+                }
             }
         });
     }
@@ -60,7 +63,7 @@ async fn serve_stream(
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
     shared: Arc<Shared>,
-    node: i32,
+    (node, listener): (i32, usize),
     host: String,
 ) -> Ended {
     if let Err(error) = stream.set_nodelay(true) {
@@ -68,9 +71,9 @@ async fn serve_stream(
     }
     // As Kafka writes it.
     let host = format!("/{host}");
-    let Some(acceptor) = acceptor else { return serve(stream, shared, node, host).await };
+    let Some(acceptor) = acceptor else { return serve(stream, shared, node, listener, host).await };
     match timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve(stream, shared, node, host).await,
+        Ok(Ok(stream)) => serve(stream, shared, node, listener, host).await,
         Ok(Err(error)) => Ended::Misbehaved(format!("TLS: {error}")),
         Err(_) => Ended::Idle,
     }

@@ -67,7 +67,7 @@ pub use self::faults::Fault;
 use self::groups::Kind;
 use self::lock::Lock;
 pub use self::settings::Fsync;
-use self::shared::Shared;
+use self::shared::{Shared, now};
 use self::topic_settings::TopicSettings;
 use crate::wire::error_code::ErrorCode;
 
@@ -90,12 +90,17 @@ impl Broker {
 
     /// Where the first broker listens, as `host:port`.
     pub fn address(&self) -> String {
-        self.nodes.first().map(address).unwrap_or_default()
+        self.nodes.first().map(|node| address(node, 0)).unwrap_or_default()
+    }
+
+    /// Where the first broker listens without TLS and for anybody, if that was asked for beside the other.
+    pub fn plaintext_address(&self) -> Option<String> {
+        self.nodes.first().filter(|node| node.endpoints.len() > 1).map(|node| address(node, 1))
     }
 
     /// Where all brokers listen, as clients take it: `host:port,host:port`.
     pub fn bootstrap(&self) -> String {
-        let all: Vec<_> = self.nodes.iter().map(address).collect();
+        let all: Vec<_> = self.nodes.iter().map(|node| address(node, 0)).collect();
         all.join(",")
     }
 
@@ -164,7 +169,7 @@ impl Broker {
 
     /// Removes every member of a group, as if none had been heard of for too long. Gives back how many there were.
     pub fn expire_members(&self, group: &str) -> usize {
-        let now = self.shared.now().instant;
+        let now = now().instant;
         let mut cluster = self.shared.cluster();
         let topics = cluster.topics_by_name(|_| true);
         let Some(group) = cluster.groups.all.get_mut(group) else { return 0 };
@@ -195,10 +200,14 @@ impl Broker {
     }
 }
 
-fn address(node: &Node) -> String {
-    let host = node.host.as_str();
+fn address(node: &Node, listener: usize) -> String {
+    let (host, port) = node.endpoint(listener);
     // An address of version 6 has colons of its own.
-    if host.contains(':') { format!("[{host}]:{}", node.port) } else { format!("{host}:{}", node.port) }
+    if host.contains(':') {
+        format!("[{}]:{port}", host.as_str())
+    } else {
+        format!("{}:{port}", host.as_str())
+    }
 }
 
 /// Why a broker does not start.

@@ -27,13 +27,10 @@ pub(super) struct Shared {
     pub(super) request_kib: Semaphore,
     /// Counts how often all connections were ended.
     pub(super) hang_ups: watch::Sender<u64>,
-    started: Instant,
-    started_unix_ms: i64,
 }
 
 impl Shared {
     pub(super) fn new(cluster: Cluster, settings: Arc<Settings>) -> Self {
-        let (started, started_unix_ms) = clock();
         Self {
             cluster: Mutex::new(cluster),
             settings,
@@ -42,20 +39,11 @@ impl Shared {
             answer_bytes: AtomicUsize::new(0),
             request_kib: Semaphore::new(MOST_REQUEST_KIB),
             hang_ups: watch::Sender::new(0),
-            started,
-            started_unix_ms,
         }
     }
 
     pub(super) fn cluster(&self) -> MutexGuard<'_, Cluster> {
         self.cluster.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The time. Where a test has stopped tokio's clock, that of records stands still too.
-    pub(super) fn now(&self) -> Now {
-        let instant = Instant::now();
-        let passed = i64::try_from(instant.duration_since(self.started).as_millis()).unwrap_or(i64::MAX);
-        Now { instant, unix_ms: self.started_unix_ms.saturating_add(passed) }
     }
 
     /// What goes wrong over this request.
@@ -71,7 +59,7 @@ impl Shared {
     /// Does what is due when it is due, for as long as it is polled.
     pub(super) async fn keep_time(&self) {
         loop {
-            let next = self.cluster().tick(self.now());
+            let next = self.cluster().tick(now());
             tokio::select! {
                 () = sleep_until(next) => {}
                 () = self.hurry.notified() => {}
@@ -123,14 +111,8 @@ impl Drop for HeldAnswer {
     }
 }
 
-/// Both clocks at once.
-fn clock() -> (Instant, i64) {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (Instant::now(), i64::try_from(unix.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// The time before there is anything to share.
+/// The time.
 pub(super) fn now() -> Now {
-    let (instant, unix_ms) = clock();
-    Now { instant, unix_ms }
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_ms: i64::try_from(unix.as_millis()).unwrap_or(i64::MAX) }
 }

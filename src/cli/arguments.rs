@@ -175,6 +175,10 @@ pub(super) struct BrokerArguments {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", value_parser = ListenAddress::parse)]
     pub(super) listen: ListenAddress,
 
+    /// Listen here too, without TLS and for anybody
+    #[arg(long, value_name = "HOST:PORT", value_parser = ListenAddress::parse)]
+    pub(super) plaintext: Option<ListenAddress>,
+
     /// Keep topics, messages, groups and producers in this directory, which is made if it is not there; in memory
     /// without it
     #[arg(long, value_name = "DIRECTORY")]

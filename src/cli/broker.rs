@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::arguments::BrokerArguments;
+use super::arguments::{BrokerArguments, ListenAddress};
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::{Failure, Outcome, say};
@@ -24,6 +24,10 @@ pub(super) async fn run(arguments: BrokerArguments, interrupt: Interrupt) -> Out
         fs::write(&path, pem).map_err(|source| BrokerFailure::Write { path: path.clone(), source })?;
         say(&format!("hop: clients are to trust {}", path.display()));
     }
+    if let Some(address) = broker.plaintext_address() {
+        say(&format!("hop: without TLS and for anybody, it listens on kafka://{address}"));
+    }
+    // The last thing that is said: whoever waits for this line may begin.
     {
         let mut output = Output::new();
         output.line(&format!("listening on kafka://{}", broker.address()))?;
@@ -42,6 +46,9 @@ fn set_up(arguments: &BrokerArguments) -> Result<BrokerBuilder, BrokerFailure> {
         .fsync(arguments.fsync.0)
         .memory_limit(arguments.memory.saturating_mul(1024 * 1024))
         .create_topics(!arguments.no_create_topics);
+    if let Some(ListenAddress((host, port))) = &arguments.plaintext {
+        builder = builder.plaintext(host, *port);
+    }
     if let Some(directory) = &arguments.data {
         builder = builder.data(directory);
     }

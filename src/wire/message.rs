@@ -105,7 +105,10 @@ fn append(
 pub fn decode_response<R: Request>(mut frame: Bytes, version: i16) -> Result<R::Response, DecodeError> {
     let header_version = R::Response::header_version(version);
     let header = if header_version == 0 { "4" } else { "4<>" };
-    check_layout::<R>(&frame, header, Side::Response, version)?;
+    let left = check_layout::<R>(&frame, header, Side::Response, version)?;
+    if left > 0 {
+        return Err(DecodeError { reason: format!("{left} bytes are left over") });
+    }
     decode::<ResponseHeader>(&mut frame, header_version)?;
     decode_to_the_end(&mut frame, version)
 }
@@ -145,24 +148,26 @@ pub struct ReceivedRequest<R> {
 /// The request in a frame without its length, of the version that its [`RequestHead`] names. No more memory is
 /// reserved than a fixed multiple of the frame's size.
 ///
+/// Bytes behind the request are passed over, as by Apache Kafka: librdkafka 2.16 sends three behind Metadata.
+///
 /// # Errors
 ///
-/// [`DecodeError`] for a frame that is too short, states lengths beyond its end, or goes on after its end, and for a
-/// version that is not known.
+/// [`DecodeError`] for a frame that is too short or states lengths beyond its end, and for a version that is not known.
 pub fn decode_request<R: Request>(mut frame: Bytes, version: i16) -> Result<ReceivedRequest<R>, DecodeError> {
     let header_version = R::header_version(version);
     let header = if header_version < 2 { "224?s" } else { "224?s<>" };
     check_layout::<R>(&frame, header, Side::Request, version)?;
     let header = decode::<RequestHeader>(&mut frame, header_version)?;
-    Ok(ReceivedRequest { client_id: header.client_id, request: decode_to_the_end(&mut frame, version)? })
+    Ok(ReceivedRequest { client_id: header.client_id, request: decode(&mut frame, version)? })
 }
 
+/// Goes over a frame without taking anything; gives back how many bytes are left over.
 fn check_layout<R: Request>(
     frame: &Bytes,
     header: &'static str,
     side: Side,
     version: i16,
-) -> Result<(), DecodeError> {
+) -> Result<usize, DecodeError> {
     let body = layout(R::KEY, side, version)
         .ok_or_else(|| DecodeError { reason: format!("version {version} is not known") })?;
     let mut rest = frame.as_ref();
@@ -170,10 +175,7 @@ fn check_layout<R: Request>(
         .into_iter()
         .try_for_each(|fields| check(fields, &mut rest))
         .map_err(|error| DecodeError { reason: error.to_string() })?;
-    match rest.len() {
-        0 => Ok(()),
-        left => Err(DecodeError { reason: format!("{left} bytes are left over") }),
-    }
+    Ok(rest.len())
 }
 
 fn decode<T: Decodable>(frame: &mut Bytes, version: i16) -> Result<T, DecodeError> {
@@ -231,6 +233,15 @@ mod tests {
         assert_eq!(decode_response::<MetadataRequest>(frame.clone(), 9), Ok(MetadataResponse::default()));
         let long = [&frame[..], &[0]].concat();
         assert!(decode_response::<MetadataRequest>(long.into(), 9).is_err());
+    }
+
+    #[test]
+    fn bytes_after_the_end_of_a_request_are_passed_over() {
+        let mut long = BytesMut::new();
+        encode_request(&mut long, &MetadataRequest::default(), 12, 1, "me").unwrap();
+        long.extend_from_slice(&[0, 0, 0]);
+        let received = decode_request::<MetadataRequest>(long.split_off(4).freeze(), 12).unwrap();
+        assert_eq!(received.request, MetadataRequest::default());
     }
 
     #[test]

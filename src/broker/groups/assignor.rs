@@ -169,7 +169,7 @@ mod tests {
             }
             let read: BTreeSet<Uuid> = members.values().flat_map(|(reads, _)| reads.clone()).collect();
             let wanted: i32 = topics.iter().filter(|(topic, _)| read.contains(topic)).map(|(_, count)| count).sum();
-            prop_assert_eq!(seen.len() as i32, wanted);
+            prop_assert_eq!(i32::try_from(seen.len()).unwrap(), wanted);
             if uniform && members.values().all(|(reads, _)| *reads == members["m0"].0) {
                 let most = target.values().map(BTreeSet::len).max().unwrap();
                 let least = target.values().map(BTreeSet::len).min().unwrap();

@@ -201,8 +201,8 @@ mod tests {
         let stamps: Vec<_> = (0..6).map(|number| stamp(0, number, 1)).collect();
         let producers = written(&stamps);
         assert_eq!(producers.check(&stamps[0]), Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER));
-        for (number, stamp) in stamps.iter().enumerate().skip(1) {
-            assert_eq!(producers.check(stamp), Ok(Verdict::Duplicate(10 * number as i64)));
+        for (number, stamp) in (0_i64..).zip(&stamps).skip(1) {
+            assert_eq!(producers.check(stamp), Ok(Verdict::Duplicate(10 * number)));
         }
     }
 
@@ -233,10 +233,11 @@ mod tests {
     #[test]
     fn producers_beyond_the_bound_are_forgotten_oldest_first() {
         let mut producers = Producers::default();
-        for id in 0..2 * MOST_PRODUCERS as i64 {
+        let last = 2 * i64::try_from(MOST_PRODUCERS).unwrap();
+        for id in 0..=last {
             producers.appended(&Stamp { producer_id: id, ..stamp(0, 0, 1) }, id, id, 0);
         }
         assert!(producers.iter().count() <= MOST_PRODUCERS);
-        assert!(producers.get(0).is_none() && producers.get(2 * MOST_PRODUCERS as i64 - 1).is_some());
+        assert!(producers.get(0).is_none() && producers.get(last).is_some());
     }
 }

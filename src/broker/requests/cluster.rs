@@ -105,10 +105,8 @@ pub(super) fn metadata(request: MetadataRequest, on: &mut Cluster, call: &Call) 
         }
     };
     let brokers = on.nodes.iter().map(|node| {
-        MetadataResponseBroker::default()
-            .with_node_id(BrokerId(node.id))
-            .with_host(node.host.clone())
-            .with_port(node.port)
+        let (host, port) = node.endpoint(call.listener);
+        MetadataResponseBroker::default().with_node_id(BrokerId(node.id)).with_host(host).with_port(port)
     });
     let may_cluster =
         if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { NOT_ASKED };
@@ -188,16 +186,14 @@ pub(super) fn refuse_metadata(request: &MetadataRequest, code: ErrorCode) -> Met
 pub(super) fn describe_cluster(
     request: DescribeClusterRequest,
     on: &mut Cluster,
-    _: &Call,
+    call: &Call,
 ) -> Reply<DescribeClusterResponse> {
     if request.endpoint_type != CLIENT_ENDPOINT {
         return Reply::Now(refuse_cluster(&request, ErrorCode::UNSUPPORTED_ENDPOINT_TYPE));
     }
     let brokers = on.nodes.iter().map(|node| {
-        DescribeClusterBroker::default()
-            .with_broker_id(BrokerId(node.id))
-            .with_host(node.host.clone())
-            .with_port(node.port)
+        let (host, port) = node.endpoint(call.listener);
+        DescribeClusterBroker::default().with_broker_id(BrokerId(node.id)).with_host(host).with_port(port)
     });
     let operations =
         if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { NOT_ASKED };
@@ -318,19 +314,25 @@ pub(super) fn find_coordinator(
     };
     if call.version < SEVERAL_COORDINATORS {
         return Reply::Now(match place(&request.key) {
-            Ok(node) => FindCoordinatorResponse::default()
-                .with_node_id(BrokerId(node.id))
-                .with_host(node.host.clone())
-                .with_port(node.port),
+            Ok(node) => {
+                let (host, port) = node.endpoint(call.listener);
+                FindCoordinatorResponse::default()
+                    .with_node_id(BrokerId(node.id))
+                    .with_host(host)
+                    .with_port(port)
+            }
             Err(code) => refuse_coordinator(&request, code),
         });
     }
     let coordinators = request.coordinator_keys.iter().map(|key| match place(key) {
-        Ok(node) => Coordinator::default()
-            .with_key(key.clone())
-            .with_node_id(BrokerId(node.id))
-            .with_host(node.host.clone())
-            .with_port(node.port),
+        Ok(node) => {
+            let (host, port) = node.endpoint(call.listener);
+            Coordinator::default()
+                .with_key(key.clone())
+                .with_node_id(BrokerId(node.id))
+                .with_host(host)
+                .with_port(port)
+        }
         Err(code) => refused_coordinator(key, code),
     });
     Reply::Now(FindCoordinatorResponse::default().with_coordinators(coordinators.collect()))

@@ -16,6 +16,7 @@ use super::{Call, Reply};
 use crate::broker::access::Operation;
 use crate::broker::cluster::{Cluster, Partition};
 use crate::broker::fetch_sessions::{Asked, Key, Plan, Wanted};
+use crate::broker::shared::now;
 use crate::wire::api::TOPICS_BY_ID;
 use crate::wire::error_code::ErrorCode;
 
@@ -85,7 +86,7 @@ async fn wait_for_records(call: &Call, plan: &Plan, terms: Terms, deadline: Inst
     loop {
         {
             let mut cluster = call.shared.cluster();
-            if is_ready(&mut cluster, call, plan, terms) || call.shared.now().instant >= deadline {
+            if is_ready(&mut cluster, call, plan, terms) || now().instant >= deadline {
                 return read(&mut cluster, call, plan, terms);
             }
             for (name, id, number) in plan.partitions.keys() {
@@ -158,7 +159,7 @@ fn read(on: &mut Cluster, call: &Call, plan: &Plan, terms: Terms) -> FetchRespon
         if data.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER.0
             || data.error_code == ErrorCode::FENCED_LEADER_EPOCH.0
         {
-            data.current_leader = point_to_leader(on, key, &mut response);
+            data.current_leader = point_to_leader(on, call.listener, key, &mut response);
         }
         let size = data.records.as_ref().map_or(0, Bytes::len);
         let marks = (data.high_watermark, data.log_start_offset);
@@ -245,7 +246,12 @@ fn refused(number: i32, code: ErrorCode) -> PartitionData {
 }
 
 /// Says who leads a partition, and where that broker is (KIP-951).
-fn point_to_leader(on: &Cluster, key: &Key, response: &mut FetchResponse) -> LeaderIdAndEpoch {
+fn point_to_leader(
+    on: &Cluster,
+    listener: usize,
+    key: &Key,
+    response: &mut FetchResponse,
+) -> LeaderIdAndEpoch {
     let (name, id, number) = key;
     let topic = on.name_of(name, *id).and_then(|name| on.topics.get(name));
     let Some(partition) = topic.and_then(|topic| topic.partition(*number)) else {
@@ -255,9 +261,10 @@ fn point_to_leader(on: &Cluster, key: &Key, response: &mut FetchResponse) -> Lea
     if let Some(node) = on.nodes.iter().find(|node| node.id == partition.leader)
         && !response.node_endpoints.iter().any(|known| known.node_id == leader)
     {
-        response.node_endpoints.push(
-            NodeEndpoint::default().with_node_id(leader).with_host(node.host.clone()).with_port(node.port),
-        );
+        let (host, port) = node.endpoint(listener);
+        response
+            .node_endpoints
+            .push(NodeEndpoint::default().with_node_id(leader).with_host(host).with_port(port));
     }
     LeaderIdAndEpoch::default().with_leader_id(leader).with_leader_epoch(partition.leader_epoch)
 }

@@ -33,6 +33,8 @@ pub(super) struct Call {
     pub(super) shared: Arc<Shared>,
     /// The pretended broker that is asked.
     pub(super) node: i32,
+    /// Through which listener.
+    pub(super) listener: usize,
     pub(super) user: String,
     pub(super) host: String,
     pub(super) client_id: String,

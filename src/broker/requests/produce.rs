@@ -55,7 +55,8 @@ pub(super) fn handle(request: ProduceRequest, on: &mut Cluster, call: &Call) -> 
             if partition.error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER.0
                 && let Some(name) = &name
             {
-                partition.current_leader = point_to_leader(on, name, data.index, &mut response);
+                partition.current_leader =
+                    point_to_leader(on, call.listener, name, data.index, &mut response);
             }
             answered.partition_responses.push(partition);
         }
@@ -125,6 +126,7 @@ fn refused(partition: PartitionProduceResponse, refusal: Refusal) -> PartitionPr
 /// Says who leads a partition, and where that broker is (KIP-951).
 fn point_to_leader(
     on: &Cluster,
+    listener: usize,
     topic: &str,
     number: i32,
     response: &mut ProduceResponse,
@@ -136,9 +138,10 @@ fn point_to_leader(
     if let Some(node) = on.nodes.iter().find(|node| node.id == partition.leader)
         && !response.node_endpoints.iter().any(|known| known.node_id == leader)
     {
-        response.node_endpoints.push(
-            NodeEndpoint::default().with_node_id(leader).with_host(node.host.clone()).with_port(node.port),
-        );
+        let (host, port) = node.endpoint(listener);
+        response
+            .node_endpoints
+            .push(NodeEndpoint::default().with_node_id(leader).with_host(host).with_port(port));
     }
     LeaderIdAndEpoch::default().with_leader_id(leader).with_leader_epoch(partition.leader_epoch)
 }

@@ -243,6 +243,18 @@ fn grow_one(
         };
         return Err(Refusal::new(ErrorCode::INVALID_PARTITIONS, reason));
     }
+    if let Some(assignments) = &topic.assignments {
+        let known = |id: i32| on.nodes.iter().any(|node| node.id == id);
+        let one_each =
+            assignments.iter().all(|assignment| matches!(&assignment.broker_ids[..], [id] if known(id.0)));
+        let new = usize::try_from(topic.count.saturating_sub(has)).unwrap_or_default();
+        if assignments.len() != new || !one_each {
+            return Err(Refusal::new(
+                ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+                "Each new partition is to have one broker that is there.",
+            ));
+        }
+    }
     if validate_only { Ok(()) } else { on.grow_topic(&topic.name, topic.count) }
 }
 

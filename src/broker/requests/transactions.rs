@@ -337,13 +337,10 @@ pub(super) fn list(
     let (filters, unknown): (Vec<_>, Vec<_>) =
         request.state_filters.into_iter().partition(|filter| known.contains(&filter.as_str()));
     let pattern = request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty());
-    let pattern = match pattern.map(|pattern| regex_lite::Regex::new(&format!("^(?:{pattern})$"))).transpose()
-    {
-        Ok(pattern) => pattern,
-        Err(_) => {
-            let code = ErrorCode::INVALID_REGULAR_EXPRESSION;
-            return Reply::Now(ListTransactionsResponse::default().with_error_code(code.0));
-        }
+    let pattern = pattern.map(|pattern| regex_lite::Regex::new(&format!("^(?:{pattern})$"))).transpose();
+    let Ok(pattern) = pattern else {
+        let code = ErrorCode::INVALID_REGULAR_EXPRESSION;
+        return Reply::Now(ListTransactionsResponse::default().with_error_code(code.0));
     };
     let here = on.transactions.0.iter().filter(|(name, _)| on.coordinator(name) == call.node);
     let listed = here.filter(|(name, transaction)| {
