@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, FetchRequest, ProduceRequest, SaslAuthenticateRequest,
     SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
@@ -79,6 +79,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         input: BytesMut::new(),
         output: BytesMut::new(),
         exchange: None,
+        bare_tokens: false,
         expires: None,
         opened: Instant::now(),
     };
@@ -105,6 +106,8 @@ struct Connection<S> {
     user: Option<String>,
     /// An authentication that goes on.
     exchange: Option<Exchange>,
+    /// Whether its tokens come without the head of a request, as before KIP-152.
+    bare_tokens: bool,
     /// When the login ends (KIP-368).
     expires: Option<Instant>,
     opened: Instant,
@@ -122,6 +125,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     async fn serve_one(&mut self) -> Result<(), Ended> {
+        if self.bare_tokens {
+            return self.answer_bare_token().await;
+        }
         let (length, key) = self.next_frame_head().await?;
         let shared = Arc::clone(&self.shared);
         let _share = large_frame(&shared, length).await;
@@ -225,7 +231,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn answer_handshake(&mut self, head: RequestHead, frame: Bytes, what: What) -> Result<(), Ended> {
-        let request = decode::<SaslHandshakeRequest>(frame, head.api_version)?;
+        // Version 0 looks like 1; what follows it does not.
+        let version = if head.api_version == 0 { 1 } else { head.api_version };
+        let request = decode::<SaslHandshakeRequest>(frame, version)?;
         let exchange = Exchange::new(&request.mechanism);
         let code = match what.answer {
             Some(code) => code,
@@ -238,8 +246,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .with_mechanisms(MECHANISMS.map(StrBytes::from_static_str).to_vec());
         if code == ErrorCode::NONE {
             self.exchange = exchange;
+            self.bare_tokens = head.api_version == 0;
         }
-        encode::<SaslHandshakeRequest>(&mut self.output, &response, head.api_version, head.correlation_id)
+        encode::<SaslHandshakeRequest>(&mut self.output, &response, version, head.correlation_id)
     }
 
     fn answer_authenticate(&mut self, head: RequestHead, frame: Bytes, what: What) -> Result<(), Ended> {
@@ -277,6 +286,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             head.correlation_id,
         )?;
         if refused { Err(misbehaved("it was not let in")) } else { Ok(()) }
+    }
+
+    /// A token with nothing but its length, answered by another.
+    async fn answer_bare_token(&mut self) -> Result<(), Ended> {
+        while self.input.len() < 4 {
+            self.fill(LEAST_READ).await?;
+        }
+        let prefix = self.input.first_chunk().copied().unwrap_or_default();
+        let length = frame_length(prefix, UNKNOWN_REQUEST_BYTES)
+            .map_err(|error| Ended::Misbehaved(error.to_string()))?;
+        let token = timeout(PATIENCE, self.next_frame(length)).await.map_err(|_| Ended::Idle)??;
+        let exchange = self.exchange.take().ok_or_else(|| misbehaved("a token behind the last"))?;
+        let step = exchange.step(&token, &self.shared.settings.users);
+        let answer = match step.map_err(|_| misbehaved("it was not let in"))? {
+            Step::Continue(token, exchange) => {
+                self.exchange = Some(exchange);
+                token
+            }
+            Step::Done(token, user) => {
+                self.user = Some(user);
+                self.bare_tokens = false;
+                token
+            }
+        };
+        self.output.put_u32(u32::try_from(answer.len()).unwrap_or_default());
+        self.output.put_slice(&answer);
+        self.flush().await
     }
 
     // ---- Bytes ----------------------------------------------------------------------------------------------------

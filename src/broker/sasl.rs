@@ -26,6 +26,7 @@ pub(super) struct Proof {
     hash: Hash,
     username: String,
     verifier: Verifier,
+    /// The server's part, which is new each time.
     nonce: String,
     channel_binding: String,
     /// What both sides sign, but for the client's last message.
@@ -106,13 +107,12 @@ fn challenge(hash: Hash, token: &[u8], users: &Users, ours: &str) -> Result<Step
         return Err(Refused);
     }
     let verifier = users.verifier(&username, hash).ok_or(Refused)?.clone();
-    let nonce = format!("{theirs}{ours}");
-    let first = format!("r={nonce},s={},i={}", BASE64.encode(verifier.salt), verifier.iterations);
+    let first = format!("r={theirs}{ours},s={},i={}", BASE64.encode(verifier.salt), verifier.iterations);
     let proof = Proof {
         hash,
         username,
         verifier,
-        nonce,
+        nonce: ours.to_owned(),
         channel_binding: BASE64.encode(format!("{binding},{authorized},")),
         signed: format!("{bare},{first}"),
     };
@@ -127,7 +127,9 @@ impl Proof {
         let mut attributes = without_proof.split(',');
         let binding = attributes.next().and_then(|attribute| attribute.strip_prefix("c="));
         let nonce = attributes.next().and_then(|attribute| attribute.strip_prefix("r="));
-        if binding != Some(&self.channel_binding) || nonce != Some(&self.nonce) {
+        // As Kafka checks it: librdkafka before 2.6.1 says its own part twice. The proof covers what was sent.
+        let ours = nonce.is_some_and(|nonce| nonce.ends_with(&self.nonce));
+        if binding != Some(&self.channel_binding) || !ours {
             return Err(Refused);
         }
         let proof = BASE64.decode(proof).map_err(|_| Refused)?;

@@ -12,9 +12,9 @@ use kafka_protocol::messages::metadata_response::{
 use kafka_protocol::messages::{
     ApiVersionsResponse, BrokerId, DescribeClusterRequest, DescribeClusterResponse,
     DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, FindCoordinatorRequest,
-    FindCoordinatorResponse, MetadataRequest, MetadataResponse, TopicName,
+    FindCoordinatorResponse, MetadataRequest, MetadataResponse, SaslHandshakeRequest, TopicName,
 };
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Request, StrBytes};
 use uuid::Uuid;
 
 use super::{Call, Reply, words};
@@ -40,10 +40,13 @@ pub(in crate::broker) fn api_versions(spoken: &[i16], version: i16) -> ApiVersio
     impl ForRequest for Versions {
         type Output = ApiVersion;
 
-        fn run<R: kafka_protocol::protocol::Request>(self, api: &'static Api) -> ApiVersion {
+        fn run<R: Request>(self, api: &'static Api) -> ApiVersion {
+            // Version 0, for tokens without frames, is spoken here and nowhere else; librdkafka before 2.11 knows by it
+            // that there is a version 1.
+            let min = if api.key == SaslHandshakeRequest::KEY { 0 } else { api.versions.min };
             ApiVersion::default()
                 .with_api_key(api.key)
-                .with_min_version(api.versions.min)
+                .with_min_version(min)
                 .with_max_version(api.versions.max)
         }
     }
@@ -285,6 +288,9 @@ fn describe_partition((number, partition): (i32, &Partition)) -> DescribeTopicPa
         .with_leader_epoch(partition.leader_epoch)
         .with_replica_nodes(replicas.clone())
         .with_isr_nodes(replicas)
+        // The Java client reads these without looking whether they are there.
+        .with_eligible_leader_replicas(Some(Vec::new()))
+        .with_last_known_elr(Some(Vec::new()))
 }
 
 pub(super) fn refuse_partitions(
