@@ -1,4 +1,5 @@
-//! Writes the seeds of the fuzz targets `request` and `response`: a message of every layout that the table knows.
+//! Writes the seeds of the fuzz targets `request`, `response` and `broker_connection`: a message of every layout that
+//! the table knows, and what a client may send to a broker.
 
 use std::fs;
 use std::path::Path;
@@ -40,5 +41,27 @@ fn main() -> std::io::Result<()> {
             }
         }
     }
-    Ok(())
+    broker_seeds(&corpus.join("broker_connection"), &mut rng)
+}
+
+/// For each request two of the newest version in frames, to a broker that lets anybody in or has let this client in; and
+/// streams of bytes.
+fn broker_seeds(directory: &Path, rng: &mut Rng) -> std::io::Result<()> {
+    fs::create_dir_all(directory)?;
+    for (number, api) in (0_u8..).zip(APIS) {
+        let version = api.versions.max;
+        let header = with_request(api.key, Header(Side::Request, version)).unwrap_or_default();
+        let mut seed = vec![4 | (number % 2) * 3];
+        for _ in 0..2 {
+            let example = Example::new(api.key, Side::Request, version, rng).unwrap_or_default();
+            let frame = [&header[..], &example.bytes].concat();
+            let Ok(length) = u16::try_from(frame.len()) else { continue };
+            seed.extend_from_slice(&length.to_be_bytes());
+            seed.extend_from_slice(&frame);
+        }
+        fs::write(directory.join(api.name), seed)?;
+    }
+    // The length of a request that nobody sends, and the greetings of others.
+    fs::write(directory.join("long"), b"\x01\x7f\xff\xff\xff\0\0")?;
+    fs::write(directory.join("http"), b"\x00GET / HTTP/1.1\r\n\r\n")
 }

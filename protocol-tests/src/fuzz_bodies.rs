@@ -23,6 +23,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. A test compares the list with `fuzz/Cargo.toml`.
 pub const TARGETS: &[Target] = &[
+    ("broker_connection", broker_connection),
     ("circular", circular),
     ("compression", compression),
     ("credential_csv", credential_csv),
@@ -40,6 +41,102 @@ pub const TARGETS: &[Target] = &[
     ("url", url),
     ("voevent", voevent),
 ];
+
+/// A client that sends anything to a broker, before it has shown who it is or after. The broker then serves another.
+///
+/// The first byte chooses: 1 for a broker with users, 2 for a login that goes well, 4 for frames whose lengths are made
+/// right, each with its length in two bytes.
+pub fn broker_connection(data: &[u8]) {
+    let Some((&choice, data)) = data.split_first() else { return };
+    let mut sent = BytesMut::new();
+    if choice & 2 != 0 {
+        log_in(&mut sent);
+    }
+    if choice & 4 == 0 {
+        sent.extend_from_slice(data);
+    } else {
+        let mut rest = data;
+        while let Some((&length, behind)) = rest.split_first_chunk() {
+            let (frame, behind) = behind.split_at(usize::from(u16::from_be_bytes(length)).min(behind.len()));
+            sent.extend_from_slice(&u32::try_from(frame.len()).unwrap_or_default().to_be_bytes());
+            sent.extend_from_slice(frame);
+            rest = behind;
+        }
+    }
+    BROKERS.with(|brokers| brokers.serve(choice & 3 != 0, &sent));
+}
+
+thread_local! {
+    static BROKERS: Brokers = Brokers::new();
+}
+
+/// A broker for anybody, and one with a user, which serve what was never a socket. Their clock stands still while
+/// anything is to be done, and jumps where there is nothing: no fetch is waited for.
+struct Brokers {
+    runtime: tokio::runtime::Runtime,
+    open: hop::broker::Broker,
+    with_user: hop::broker::Broker,
+}
+
+impl Brokers {
+    #[expect(clippy::unwrap_used, reason = "without them there is no test")]
+    fn new() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let builder = || hop::broker::Broker::builder().memory_limit(16 << 20);
+        let (open, with_user) = runtime.block_on(async {
+            (
+                builder().start().await.unwrap(),
+                builder().user("user", "password".to_owned()).start().await.unwrap(),
+            )
+        });
+        Self { runtime, open, with_user }
+    }
+
+    fn serve(&self, with_user: bool, sent: &[u8]) {
+        let broker = if with_user { &self.with_user } else { &self.open };
+        self.runtime.block_on(async {
+            exchange(broker, sent).await;
+            let mut ask = BytesMut::new();
+            let versions = kafka_protocol::messages::ApiVersionsRequest::default();
+            let encoded = encode_request(&mut ask, &versions, 0, 7, "another");
+            assert!(encoded.is_ok());
+            let answer = exchange(broker, &ask).await;
+            assert_eq!(answer.get(4..8), Some(&7_i32.to_be_bytes()[..]), "the broker serves nobody any more");
+        });
+    }
+}
+
+/// Sends all, ends, and gives back what was answered.
+async fn exchange(broker: &hop::broker::Broker, sent: &[u8]) -> Vec<u8> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let (mut reader, mut writer) = tokio::io::split(ours);
+    let mut answer = Vec::new();
+    let client = async {
+        let write = async {
+            // The broker may have had enough.
+            let _ = writer.write_all(sent).await;
+            let _ = writer.shutdown().await;
+        };
+        let read = async {
+            let _ = reader.read_to_end(&mut answer).await;
+        };
+        tokio::join!(write, read);
+    };
+    tokio::join!(broker.serve(theirs), client);
+    answer
+}
+
+fn log_in(sent: &mut BytesMut) {
+    use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
+    use kafka_protocol::protocol::StrBytes;
+    let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str("PLAIN"));
+    let token = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from_static(b"\0user\0password"));
+    let encoded =
+        encode_request(sent, &handshake, 1, 1, "fuzz").and(encode_request(sent, &token, 0, 2, "fuzz"));
+    assert!(encoded.is_ok());
+}
 
 const LIMITS: DecodeLimits = DecodeLimits { decompressed_bytes: 1 << 20 };
 
