@@ -11,7 +11,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let broker = Broker::builder().topic("alerts", 3).start().await?;
-//! let client = Client::builder().bootstrap(broker.bootstrap()).connect().await?;
+//! let client = Client::builder().bootstrap(&broker.bootstrap()).connect().await?;
 //!
 //! let producer = client.producer().build()?;
 //! producer.send(Record::new("alerts").value("GRB 270412B")).await?.await?;

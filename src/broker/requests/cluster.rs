@@ -358,7 +358,8 @@ pub(super) fn refuse_coordinator(
     code: ErrorCode,
 ) -> FindCoordinatorResponse {
     let response = FindCoordinatorResponse::default();
-    if request.coordinator_keys.is_empty() {
+    // Later versions have no place for a code but at a key, and no key here.
+    if !request.key.is_empty() {
         response
             .with_error_code(code.0)
             .with_error_message(words(code))

@@ -1,0 +1,46 @@
+"""kcat on `hop broker` and on Apache Kafka, on the same machine, in turns."""
+
+import subprocess
+import time
+
+import pytest
+
+from hop_broker import HopBroker
+from support import PATIENCE, publish
+
+COUNT = 200_000
+LINE = "x" * 1023
+ROUNDS = 5
+
+
+@pytest.fixture(scope="module")
+def ours_and_theirs(kafka):
+    if kafka.version == "hop":
+        pytest.skip("it compares with a real Kafka, in the steps that have one")
+    broker = HopBroker()
+    yield broker, kafka
+    broker.stop()
+
+
+def timed(*arguments, stdin=None):
+    started = time.monotonic()
+    subprocess.run(["kcat", *arguments], input=stdin, stdout=subprocess.DEVNULL, check=True, timeout=2 * PATIENCE)
+    return time.monotonic() - started
+
+
+def test_kcat_is_no_slower_on_our_broker(ours_and_theirs):
+    lines = (LINE + "\n").encode() * COUNT
+    best = {}
+    for _ in range(ROUNDS):
+        for name, broker in zip(("hop broker", "Kafka"), ours_and_theirs):
+            topic = broker.new_topic(1)
+            produced = timed("-P", "-b", broker.plaintext, "-t", topic, stdin=lines)
+            consumed = timed("-C", "-b", broker.plaintext, "-t", topic, "-e", "-q", "-o", "beginning")
+            before = best.get(name, (produced, consumed))
+            best[name] = (min(before[0], produced), min(before[1], consumed))
+    text = "".join(f"{name}: kcat -P {COUNT / produced:,.0f} messages/s, kcat -C {COUNT / consumed:,.0f} messages/s\n"
+                   for name, (produced, consumed) in best.items())
+    publish(f"broker-speed-{ours_and_theirs[1].version}", f"messages of 1 KiB, the best of {ROUNDS}:\n{text}")
+    # kcat itself is what both wait for; a tenth is what two runs of the same differ by.
+    for ours, theirs in zip(best["hop broker"], best["Kafka"]):
+        assert ours < theirs * 1.1, best
