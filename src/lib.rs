@@ -6,6 +6,7 @@
 //! | [`models`] | what a message means: VOEvents, GCN circulars, JSON, bytes; formats of one's own |
 //! | [`auth`] | credentials, and the file they are kept in |
 //! | [`kafka`] | a Kafka client for anything else: producer, consumer, TLS, SASL |
+//! | [`broker`](https://docs.rs/hop-client) | a Kafka broker in the process, for tests and first steps |
 //! | [`wire`] | Kafka's bytes |
 //!
 //! Begin with [`Stream`] for alerts, with [`kafka::Client`] for anything else on Kafka. All of it runs on
@@ -31,6 +32,9 @@
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
 //! | `cli` | yes | the `hop` command line, in [`cli`](https://docs.rs/hop-client) and as a program |
+//! | `broker` | yes | a broker, in [`broker`](https://docs.rs/hop-client) and as `hop broker` and `hop demo` |
+//!
+//! A library wants neither, or the broker for its tests: `default-features = false`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -2,12 +2,7 @@
 //! there, none twice, and all in order, though the producer has to send many again.
 
 #![cfg(all(feature = "broker", feature = "cli", unix))]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests say what is wrong by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests say what is wrong by panicking")]
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};

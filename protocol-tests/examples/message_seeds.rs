@@ -51,7 +51,7 @@ fn broker_seeds(directory: &Path, rng: &mut Rng) -> std::io::Result<()> {
     for (number, api) in (0_u8..).zip(APIS) {
         let version = api.versions.max;
         let header = with_request(api.key, Header(Side::Request, version)).unwrap_or_default();
-        let mut seed = vec![4 | (number % 2) * 3];
+        let mut seed = vec![if number % 2 == 0 { 4 } else { 7 }];
         for _ in 0..2 {
             let example = Example::new(api.key, Side::Request, version, rng).unwrap_or_default();
             let frame = [&header[..], &example.bytes].concat();

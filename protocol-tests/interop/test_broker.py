@@ -1,20 +1,16 @@
 """Other people's clients on `hop broker`: kcat, the Java tools, franz-go. (hop-client is on it in all the other files.)"""
 
-import csv
 import json
-import os
 import subprocess
 import time
 
 import pytest
 
-from support import PATIENCE, ROOT, find_program, publish
+from support import PATIENCE, ROOT, find_program
 
 COUNT = 1000
 LINES = [str(number) for number in range(COUNT)]
 FRANZ = ROOT / "target" / "peers" / "franz" / "franz"
-
-pytestmark = pytest.mark.skipif(os.environ.get("KAFKA_VERSION") != "hop", reason="these are about hop broker")
 
 
 class Client:

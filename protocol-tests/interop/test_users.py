@@ -26,6 +26,8 @@ def test_mechanisms(kafka, home, ours, theirs, mechanism, user):
     assert {dict(message.headers())["_sender"] for message in kafka.read_all(topic)} == {user.encode()}
 
 
+# On hop's own broker: protocol-tests/tests/broker.rs.
+@pytest.mark.real_kafka
 def test_a_login_is_renewed_on_the_same_connection_before_it_ends(kafka, home, ours):
     home.add_user(kafka, mechanism="SCRAM-SHA-256")
     url = Listener(kafka, "sasl_ssl").url(kafka.new_topic())

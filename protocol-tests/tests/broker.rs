@@ -1,12 +1,7 @@
 //! The embedded broker as a library: quick to start, gone when dropped, answering every request in every version, and
 //! misbehaving when it is asked to, which our own client must get along with.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests say what is wrong by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests say what is wrong by panicking")]
 
 use std::time::{Duration, Instant};
 

@@ -13,7 +13,7 @@ use kafka_protocol::protocol::Request;
 /// use std::time::Duration;
 /// use hop::broker::Fault;
 /// use hop::wire::error_code::ErrorCode;
-/// use kafka_protocol::messages::{FetchRequest, ProduceRequest};
+/// use hop::wire::messages::{FetchRequest, ProduceRequest};
 ///
 /// let unlucky = Fault::on::<ProduceRequest>().answer(ErrorCode::NOT_LEADER_OR_FOLLOWER).times(3);
 /// let slow = Fault::on::<FetchRequest>().delay(Duration::from_secs(2));

@@ -19,5 +19,8 @@ pub mod layout;
 pub mod message;
 pub mod record;
 
+/// The requests and answers themselves, from `kafka-protocol`.
+pub use kafka_protocol::messages;
+
 pub use api::{VersionRange, spoken};
 pub use compression::{Compression, CompressionError, UnknownCompression};

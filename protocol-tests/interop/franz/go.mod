@@ -1,6 +1,6 @@
 module franz
 
-go 1.24
+go 1.22
 
 require github.com/twmb/franz-go v1.18.1
 
