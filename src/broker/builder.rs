@@ -187,7 +187,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// How many connections are taken at a time; 1,000 by default. Further ones are closed at once.
+    /// How many connections each listener of each broker takes at a time; 1,000 by default. Further ones are closed at
+    /// once.
     pub fn max_connections(mut self, count: usize) -> Self {
         self.connections = count;
         self

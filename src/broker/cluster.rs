@@ -21,7 +21,7 @@ use super::groups::Groups;
 use super::groups::consumer::Topics as TopicsByName;
 use super::journal::{Entry, Journal};
 use super::log::{Log, Refusal};
-use super::settings::Settings;
+use super::settings::{Fsync, Settings};
 use super::topic_settings::TopicSettings;
 use super::transactions::Transactions;
 use crate::wire::error_code::ErrorCode;
@@ -159,7 +159,7 @@ impl Cluster {
 
     /// Takes up what a directory holds, and keeps everything there from now on.
     pub(super) fn open(&mut self, data: &Path, now: Now) -> io::Result<()> {
-        let journal = Journal::open(data)?;
+        let journal = Journal::open(data, self.settings.fsync == Fsync::Always)?;
         let saved = journal.saved();
         for (name, (id, partitions, given)) in &saved.topics {
             let mut settings = TopicSettings::default();

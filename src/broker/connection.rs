@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, FetchRequest, ProduceRequest, SaslAuthenticateRequest,
-    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiVersionsRequest, ApiVersionsResponse,
+    ConsumerGroupHeartbeatRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ProduceRequest, SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest, SaslHandshakeResponse, SyncGroupRequest, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -202,8 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Begun::Silence => return Ok(()),
             Begun::HangUp => return Err(misbehaved("a request that failed and wants no answer")),
         };
-        // Groups and transactions have deadlines; records do not.
-        if !matches!(head.api_key, ProduceRequest::KEY | FetchRequest::KEY) {
+        if sets_deadlines(head.api_key) {
             self.shared.hurry();
         }
         encode(&mut self.output, head.correlation_id)
@@ -418,6 +419,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         Ok(())
     }
+}
+
+/// Whether something may be due earlier after such a request.
+fn sets_deadlines(key: i16) -> bool {
+    matches!(
+        key,
+        JoinGroupRequest::KEY
+            | SyncGroupRequest::KEY
+            | HeartbeatRequest::KEY
+            | LeaveGroupRequest::KEY
+            | ConsumerGroupHeartbeatRequest::KEY
+            | InitProducerIdRequest::KEY
+            | AddPartitionsToTxnRequest::KEY
+            | AddOffsetsToTxnRequest::KEY
+            | TxnOffsetCommitRequest::KEY
+    )
 }
 
 /// Whether clients of this listener must show who they are: those of the first, where there are users.

@@ -132,7 +132,9 @@ pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
     pub(super) fn push(&mut self, fault: Fault) {
-        self.0.push(fault);
+        if fault.left > 0 {
+            self.0.push(fault);
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -173,6 +175,7 @@ mod tests {
         let code = ErrorCode::REQUEST_TIMED_OUT;
         faults.push(Fault::on::<ProduceRequest>().answer(code).times(2).after(1).from_node(0));
         let happens = |faults: &mut Faults, node, api| faults.over(node, api).answer == Some(code);
+        faults.push(Fault::on_any().answer(code).times(0));
         assert!(!happens(&mut faults, 0, FetchRequest::KEY));
         assert!(!happens(&mut faults, 1, ProduceRequest::KEY));
         let four: Vec<_> = (0..4).map(|_| happens(&mut faults, 0, ProduceRequest::KEY)).collect();

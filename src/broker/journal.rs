@@ -190,11 +190,13 @@ pub(super) struct Journal {
     saved: Saved,
     bytes: u64,
     bytes_after_replacing: u64,
+    /// Whether each entry is to be on the disk before it counts.
+    sync: bool,
 }
 
 impl Journal {
     /// Opens the journal of a directory, or begins one.
-    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+    pub(super) fn open(directory: &Path, sync: bool) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let path = directory.join(NAME);
         let content = match fs::read(&path) {
@@ -214,14 +216,14 @@ impl Journal {
             tracing::warn!("cut {torn} bytes that were not written whole from {}", path.display());
         }
         let (file, bytes) = replace(directory, &saved)?;
-        Ok(Self { directory: directory.to_owned(), file, saved, bytes, bytes_after_replacing: bytes })
+        Ok(Self { directory: directory.to_owned(), file, saved, bytes, bytes_after_replacing: bytes, sync })
     }
 
     pub(super) fn saved(&self) -> &Saved {
         &self.saved
     }
 
-    /// Remembers something. When this returns, the operating system has it.
+    /// Remembers something. When this returns, the operating system has it, or the disk, as was asked for.
     pub(super) fn write(&mut self, entries: impl IntoIterator<Item = Entry>) -> io::Result<()> {
         let mut lines = Vec::new();
         for entry in entries {
@@ -232,6 +234,9 @@ impl Journal {
         if let Err(error) = self.file.write_all(&lines) {
             self.file.set_len(self.bytes)?;
             return Err(error);
+        }
+        if self.sync {
+            self.file.sync_data()?;
         }
         self.bytes = self.bytes.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
         if self.bytes > LEAST_BYTES_TO_REPLACE.max(self.bytes_after_replacing.saturating_mul(GROWTH)) {
@@ -257,7 +262,13 @@ fn replace(directory: &Path, saved: &Saved) -> io::Result<(File, u64)> {
     file.write_all(&lines)?;
     file.sync_all()?;
     fs::rename(&new, directory.join(NAME))?;
+    sync_directory(directory)?;
     Ok((file, u64::try_from(lines.len()).unwrap_or(u64::MAX)))
+}
+
+/// Brings the names in a directory to the disk, where the system has a way to.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 /// Eight hexadecimal digits, a blank, JSON, a line feed.
@@ -295,14 +306,14 @@ mod tests {
     #[test]
     fn what_was_written_is_there_again_and_a_torn_line_is_cut() {
         let directory = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(directory.path()).unwrap();
+        let mut journal = Journal::open(directory.path(), false).unwrap();
         journal.write([offset(1), Entry::NextProducer { id: 7 }]).unwrap();
         journal.write([offset(2)]).unwrap();
         let path = directory.path().join(NAME);
         let whole = fs::read(&path).unwrap();
         for torn in 1..30 {
             fs::write(&path, &whole[..whole.len() - torn]).unwrap();
-            let again = Journal::open(directory.path()).unwrap();
+            let again = Journal::open(directory.path(), false).unwrap();
             let key = ("g".to_owned(), "t".to_owned(), 0);
             assert_eq!(again.saved().offsets[&key].offset, 1);
             assert_eq!(again.saved().next_producer_id, 7);
@@ -312,12 +323,12 @@ mod tests {
     #[test]
     fn a_journal_does_not_grow_with_what_is_out_of_date() {
         let directory = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(directory.path()).unwrap();
+        let mut journal = Journal::open(directory.path(), false).unwrap();
         for number in 0..200_000 {
             journal.write([offset(number)]).unwrap();
         }
         let size = fs::metadata(directory.path().join(NAME)).unwrap().len();
         assert!(size <= LEAST_BYTES_TO_REPLACE + 1024, "{size}");
-        assert_eq!(Journal::open(directory.path()).unwrap().saved().offsets.len(), 1);
+        assert_eq!(Journal::open(directory.path(), false).unwrap().saved().offsets.len(), 1);
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn run(arguments: BrokerArguments, interrupt: Interrupt) -> Out
     {
         let directory = arguments.data.clone().unwrap_or_default();
         let path = directory.join(CERTIFICATE);
-        fs::write(&path, pem).map_err(|source| BrokerFailure::Write { path: path.clone(), source })?;
+        write_whole(&path, pem).map_err(|source| BrokerFailure::Write { path: path.clone(), source })?;
         say(&format!("hop: clients are to trust {}", path.display()));
     }
     if let Some(address) = broker.plaintext_address() {
@@ -67,6 +67,13 @@ fn set_up(arguments: &BrokerArguments) -> Result<BrokerBuilder, BrokerFailure> {
         _ => {}
     }
     Ok(builder)
+}
+
+/// In one step: a client that starts now reads the old file or the new. Anybody may read it.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("pem.new");
+    fs::write(&new, text)?;
+    fs::rename(&new, path)
 }
 
 /// The first line of a file, or what is typed.

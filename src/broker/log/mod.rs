@@ -404,3 +404,139 @@ impl Log {
 fn as_u64(bytes: usize) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::broker::topic_settings::TopicSettings;
+    use crate::wire::Compression;
+    use crate::wire::record::BatchBuilder;
+
+    fn batch(times: &[i64], stamp: ProducerStamp) -> Incoming {
+        let mut builder = BatchBuilder::new(Compression::None);
+        for time in times {
+            builder.append(*time, None, Some(b"value"), &[]).unwrap();
+        }
+        Incoming::check(builder.finish(stamp).unwrap(), &TopicSettings::default(), 1_000_000).unwrap()
+    }
+
+    fn stamp(base_sequence: i32) -> ProducerStamp {
+        ProducerStamp { producer_id: 7, producer_epoch: 0, base_sequence, transactional: true }
+    }
+
+    fn append(log: &mut Log, times: &[i64], epoch: i32) -> i64 {
+        log.append(&batch(times, ProducerStamp::NONE), epoch, None).unwrap().base_offset
+    }
+
+    fn offsets(log: &Log, from: i64, most_bytes: usize) -> Vec<i64> {
+        let bytes = log.read(from, log.end(), most_bytes, true).unwrap();
+        Batches::new(bytes, DecodeLimits::default()).map(|batch| batch.unwrap().base_offset()).collect()
+    }
+
+    #[test]
+    fn reading_begins_with_the_batch_that_holds_the_offset() {
+        let mut log = Log::in_memory();
+        for _ in 0..4 {
+            append(&mut log, &[1, 2, 3], 0);
+        }
+        assert_eq!(offsets(&log, 4, usize::MAX), [3, 6, 9]);
+        assert_eq!(offsets(&log, 4, 1), [3], "the first, even if it is too large");
+        assert!(log.read(0, 3, 1, false).unwrap().is_empty());
+        let size = log.read(0, 3, 1, true).unwrap().len();
+        assert_eq!(offsets(&log, 0, 2 * size), [0, 3]);
+    }
+
+    #[test]
+    fn epochs_end_where_the_next_begins() {
+        let mut log = Log::in_memory();
+        for epoch in [0, 0, 2, 5] {
+            append(&mut log, &[1], epoch);
+        }
+        let ends = [-1, 0, 1, 2, 4, 5, 9].map(|epoch| log.end_of_epoch(epoch));
+        assert_eq!(
+            ends,
+            [None, Some((0, 2)), Some((0, 2)), Some((2, 3)), Some((2, 3)), Some((5, 4)), Some((5, 4))]
+        );
+        assert_eq!([0, 2, 3].map(|offset| log.epoch_at(offset)), [0, 2, 5]);
+        log.remove_before(3).unwrap();
+        assert_eq!((log.start(), log.end_of_epoch(2)), (3, None));
+    }
+
+    #[test]
+    fn transactions_hold_readers_back_and_are_told_when_they_were_aborted() {
+        let mut log = Log::in_memory();
+        append(&mut log, &[1], 0);
+        log.append(&batch(&[1, 2], stamp(0)), 0, None).unwrap();
+        append(&mut log, &[1], 0);
+        assert_eq!((log.last_stable_offset(), log.end()), (1, 4));
+        log.end_transaction(ControlType::Abort, stamp(-1), 0, 9).unwrap();
+        assert_eq!((log.last_stable_offset(), log.end()), (5, 5));
+        let told =
+            |from, end| log.aborted_between(from, end).iter().map(|one| one.first_offset).collect::<Vec<_>>();
+        assert_eq!((told(0, 5), told(2, 3), told(0, 1), told(5, 9)), (vec![1], vec![1], vec![], vec![]));
+    }
+
+    #[test]
+    fn what_is_too_old_or_too_much_goes_but_for_open_transactions() {
+        let mut log = Log::in_memory();
+        for time in [10, 20, 30] {
+            append(&mut log, &[time], 0);
+        }
+        log.append(&batch(&[5], stamp(0)), 0, None).unwrap();
+        log.retain(Some(25), None).unwrap();
+        assert_eq!(log.start(), 2);
+        log.retain(None, Some(0)).unwrap();
+        assert_eq!((log.start(), log.end()), (3, 4), "the open transaction stays");
+        log.end_transaction(ControlType::Commit, stamp(-1), 0, 40).unwrap();
+        log.retain(None, Some(0)).unwrap();
+        assert_eq!((log.start(), log.end(), log.bytes()), (5, 5, 0));
+    }
+
+    #[test]
+    fn a_directory_holds_what_was_written_up_to_a_torn_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("00000000000000000000.log");
+        let mut log = Log::open(directory.path(), 0).unwrap();
+        append(&mut log, &[1, 2], 0);
+        log.append(&batch(&[3], stamp(4)), 1, None).unwrap();
+        let before_last = fs::metadata(&file).unwrap().len();
+        append(&mut log, &[4], 1);
+        drop(log);
+        let whole = fs::read(&file).unwrap();
+        for end in usize::try_from(before_last).unwrap()..whole.len() {
+            fs::write(&file, &whole[..end]).unwrap();
+            let mut log = Log::open(directory.path(), 0).unwrap();
+            assert_eq!((log.end(), log.last_stable_offset(), log.last_epoch()), (3, 2, Some(1)), "{end}");
+            // It goes on where it was cut, and knows its producers.
+            assert!(log.append(&batch(&[3], stamp(4)), 1, None).unwrap().duplicate);
+            assert_eq!(append(&mut log, &[9], 1), 3);
+            assert_eq!(offsets(&log, 0, usize::MAX), [0, 2, 3]);
+        }
+        let mut changed = whole.clone();
+        changed[70] ^= 1;
+        fs::write(&file, &changed).unwrap();
+        assert_eq!(Log::open(directory.path(), 0).unwrap().end(), 0, "the first batch is damaged");
+    }
+
+    proptest! {
+        #[test]
+        fn a_time_is_found_as_by_looking_at_every_record(
+            batches in prop::collection::vec(prop::collection::vec(0..50_i64, 1..5), 0..8),
+            asked in 0..60_i64,
+        ) {
+            let mut log = Log::in_memory();
+            for times in &batches {
+                append(&mut log, times, 0);
+            }
+            let all: Vec<(i64, i64)> = (0..).zip(batches.into_iter().flatten()).collect();
+            let expected = all.iter().copied().find(|(_, time)| *time >= asked);
+            prop_assert_eq!(log.first_since(asked).unwrap(), expected);
+            let newest = all.iter().rev().max_by_key(|(_, time)| *time).copied();
+            prop_assert_eq!(log.newest_timestamp().unwrap(), newest);
+        }
+    }
+}

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::broker::journal::sync_directory;
+
 /// A new file begins when one has this many bytes.
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -89,6 +91,8 @@ impl Segments {
         if self.segments.back().is_none_or(|last| last.size >= SEGMENT_BYTES) {
             let path = self.path(base_offset);
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+            // A file that cannot be found again keeps nothing.
+            sync_directory(&self.directory)?;
             self.segments.push_back(Segment { base_offset, file, size: 0 });
         }
         let Some(segment) = self.segments.back_mut() else { return Err(io::ErrorKind::NotFound.into()) };
