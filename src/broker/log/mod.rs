@@ -516,7 +516,7 @@ mod tests {
             assert_eq!(append(&mut log, &[9], 1), 3);
             assert_eq!(offsets(&log, 0, usize::MAX), [0, 2, 3]);
         }
-        let mut changed = whole.clone();
+        let mut changed = whole;
         changed[70] ^= 1;
         fs::write(&file, &changed).unwrap();
         assert_eq!(Log::open(directory.path(), 0).unwrap().end(), 0, "the first batch is damaged");
