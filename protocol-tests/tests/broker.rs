@@ -41,8 +41,15 @@ async fn reader(client: &Client) -> Consumer {
     client.consumer().topics(["t"]).start_at(StartOffset::Earliest).build().await.unwrap()
 }
 
-/// Reads so many numbers, sorted.
+/// Reads so many numbers, sorted: there may be several partitions.
 async fn read(consumer: &mut Consumer, count: usize) -> Vec<u32> {
+    let mut numbers = read_in_order(consumer, count).await;
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Reads so many numbers, as they come.
+async fn read_in_order(consumer: &mut Consumer, count: usize) -> Vec<u32> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
         let batch = consumer.next_batch().await.unwrap().expect("more");
@@ -50,7 +57,6 @@ async fn read(consumer: &mut Consumer, count: usize) -> Vec<u32> {
             numbers.push(std::str::from_utf8(record.unwrap().value.unwrap()).unwrap().parse().unwrap());
         }
     }
-    numbers.sort_unstable();
     numbers
 }
 
@@ -187,65 +193,63 @@ async fn exchange(broker: &Broker, request: &[u8]) -> Option<Bytes> {
 
 // ---- Our client on a broker that misbehaves -----------------------------------------------------------------------------
 
-/// Writes and reads numbers while this goes wrong: each is there once.
-async fn survives(broker: &Broker, faults: Vec<Fault>) {
-    let client = client(broker).await;
-    let producer = client.producer().build().unwrap();
+/// Writes and reads numbers while this goes wrong: each is there once, in order.
+async fn survives(faults: Vec<Fault>) {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    // Batches so small that several are on their way when it happens.
+    let producer = client.producer().batch_bytes(200).build().unwrap();
     let mut consumer = reader(&client).await;
-    write(&producer, 0..100).await;
-    assert_eq!(read(&mut consumer, 100).await, (0..100).collect::<Vec<_>>());
+    let mut numbers = 0..100;
     for fault in faults {
         let what = fault.to_string();
         broker.misbehave(fault);
-        write(&producer, 100..200).await;
-        let mut numbers = read(&mut consumer, 100).await;
-        assert_eq!(numbers, (100..200).collect::<Vec<_>>(), "{what}");
+        write(&producer, numbers.clone()).await;
+        assert_eq!(read_in_order(&mut consumer, 100).await, numbers.clone().collect::<Vec<_>>(), "{what}");
         broker.behave();
-        // From the beginning, with a new client, each is there once too.
-        numbers.clear();
+        numbers = numbers.end..numbers.end + 100;
     }
+    assert_eq!(producer.acknowledged(), u64::from(numbers.start));
+    // A client that comes later sees the same.
+    let count = usize::try_from(numbers.start).unwrap();
+    assert_eq!(
+        read_in_order(&mut reader(&client).await, count).await,
+        (0..numbers.start).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
 async fn codes_that_pass_are_outlived() {
-    let broker = Broker::builder().topic("t", 3).start().await.unwrap();
     let produce = |code| Fault::on::<ProduceRequest>().answer(code).times(3);
     let fetch = |code| Fault::on::<FetchRequest>().answer(code).times(3);
-    survives(
-        &broker,
-        vec![
-            produce(ErrorCode::NOT_LEADER_OR_FOLLOWER),
-            produce(ErrorCode::REQUEST_TIMED_OUT),
-            produce(ErrorCode::NOT_ENOUGH_REPLICAS),
-            produce(ErrorCode::KAFKA_STORAGE_ERROR),
-            fetch(ErrorCode::NOT_LEADER_OR_FOLLOWER),
-            fetch(ErrorCode::UNKNOWN_LEADER_EPOCH),
-            fetch(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            fetch(ErrorCode::KAFKA_STORAGE_ERROR),
-        ],
-    )
+    survives(vec![
+        produce(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        produce(ErrorCode::REQUEST_TIMED_OUT),
+        produce(ErrorCode::NOT_ENOUGH_REPLICAS),
+        produce(ErrorCode::KAFKA_STORAGE_ERROR),
+        fetch(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        fetch(ErrorCode::UNKNOWN_LEADER_EPOCH),
+        fetch(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        fetch(ErrorCode::KAFKA_STORAGE_ERROR),
+    ])
     .await;
 }
 
 #[tokio::test]
 async fn connections_that_end_over_a_request_lose_and_double_nothing() {
-    let broker = Broker::builder().topic("t", 3).start().await.unwrap();
-    survives(
-        &broker,
-        vec![
-            Fault::on::<ProduceRequest>().hang_up_before().times(2),
-            // Written, and never acknowledged: sent again, and known again.
-            Fault::on::<ProduceRequest>().hang_up_after().times(2),
-            Fault::on::<ProduceRequest>().truncate(3).times(2),
-            Fault::on::<ProduceRequest>().truncate(20),
-            Fault::on::<FetchRequest>().hang_up_before().times(2),
-            Fault::on::<FetchRequest>().hang_up_after().times(2),
-            Fault::on::<FetchRequest>().truncate(30).times(2),
-            Fault::on::<MetadataRequest>().hang_up_before().times(2),
-            Fault::on_any().delay(Duration::from_millis(20)).times(10),
-            Fault::on::<ProduceRequest>().throttle(Duration::from_millis(10)).times(3),
-        ],
-    )
+    survives(vec![
+        Fault::on::<ProduceRequest>().hang_up_before().times(2),
+        // Written, and never acknowledged: sent again, and known again.
+        Fault::on::<ProduceRequest>().hang_up_after().times(2),
+        Fault::on::<ProduceRequest>().truncate(3).times(2),
+        Fault::on::<ProduceRequest>().truncate(20),
+        Fault::on::<FetchRequest>().hang_up_before().times(2),
+        Fault::on::<FetchRequest>().hang_up_after().times(2),
+        Fault::on::<FetchRequest>().truncate(30).times(2),
+        Fault::on::<MetadataRequest>().hang_up_before().times(2),
+        Fault::on_any().delay(Duration::from_millis(20)).times(10),
+        Fault::on::<ProduceRequest>().throttle(Duration::from_millis(10)).times(3),
+    ])
     .await;
 }
 
@@ -265,6 +269,17 @@ async fn leaders_that_move_are_followed() {
     }
     assert_eq!(broker.move_leader("t", 9, 0), Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
     assert_eq!(broker.move_leader("t", 0, 9), Err(ErrorCode::BROKER_NOT_AVAILABLE));
+}
+
+#[tokio::test]
+async fn a_log_that_begins_later_is_read_from_its_beginning() {
+    // The oldest messages have made room.
+    let broker = Broker::builder().memory_limit(3000).topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    write(&client.producer().batch_bytes(100).build().unwrap(), 0..200).await;
+    let mut consumer = reader(&client).await;
+    let first = read_in_order(&mut consumer, 1).await[0];
+    assert!((100..200).contains(&first), "{first}");
 }
 
 #[tokio::test]

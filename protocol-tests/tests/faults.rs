@@ -1,4 +1,5 @@
-//! What the client does when a broker misbehaves.
+//! What the client does when a broker misbehaves in its bytes or its timing. Where a broker can do it that is otherwise
+//! one, it does: see `broker.rs`.
 //!
 //! Where a test is about waiting, time is paused and jumps to the next timer when there is nothing else to do; a
 //! [`Clock`] keeps it from doing so while bytes are on their way.
@@ -20,9 +21,7 @@ use hop::wire::error_code::ErrorCode;
 use hop::wire::record::{BatchBuilder, ProducerStamp};
 use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, SaslAuthenticateResponse};
 use protocol_tests::reading::read_all;
-use protocol_tests::scripted_peer::{
-    Answer, Asked, Peer, TOPIC, api_versions, metadata, not_fetched, produced,
-};
+use protocol_tests::scripted_peer::{Answer, Asked, Peer, TOPIC, api_versions, not_fetched, produced};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -304,28 +303,6 @@ async fn a_scram_server_that_accepts_without_proof_is_not_believed() {
 // ---- Writing ------------------------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn an_acknowledgement_that_is_lost_doubles_nothing() {
-    let peer = Peer::start(once(ApiKey::Produce, |_| Answer::Cut(0))).await;
-    let client = connect(&peer).await.unwrap();
-    let producer = client.producer().build().unwrap();
-    send_all(&producer, 10).await.unwrap();
-    assert_eq!(peer.log(|log| log.values()), numbers(10));
-    assert_eq!(producer.acknowledged(), 10);
-}
-
-#[tokio::test]
-async fn a_passing_error_is_tried_again_and_order_is_kept() {
-    for code in
-        [ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::NOT_ENOUGH_REPLICAS, ErrorCode::KAFKA_STORAGE_ERROR]
-    {
-        let peer = Peer::start(once(ApiKey::Produce, move |asked| asked.with(&produced(code, -1)))).await;
-        let client = connect(&peer).await.unwrap();
-        send_all(&client.producer().batch_bytes(100).build().unwrap(), 30).await.unwrap();
-        assert_eq!(peer.log(|log| log.values()), numbers(30), "{code}");
-    }
-}
-
-#[tokio::test]
 async fn a_batch_that_is_refused_fails_alone_and_says_why() {
     for (code, words) in [
         (ErrorCode::MESSAGE_TOO_LARGE, "max.message.bytes"),
@@ -399,20 +376,6 @@ async fn passing_errors_of_a_fetch_are_tried_again_and_lasting_ones_reported() {
     assert!(matches!(error, Error::NotAuthorized { .. }), "{error}");
 }
 
-#[tokio::test]
-async fn a_log_that_begins_later_is_read_from_its_beginning() {
-    let peer = Peer::start(normally).await;
-    let client = filled(&peer, 30).await;
-    let start = peer.log(|log| {
-        let (start, _) = log.batches[log.batches.len() / 2];
-        log.batches.retain(|(base, _)| *base >= start);
-        log.start = start;
-        usize::try_from(start).unwrap()
-    });
-    assert!(start > 0);
-    assert_eq!(read_all(&client).await.unwrap(), numbers(30)[start..]);
-}
-
 fn batch(producer: i64, transactional: bool, value: &str) -> Bytes {
     let mut builder = BatchBuilder::new(Compression::None);
     builder.append(0, None, Some(value.as_bytes()), &[]).unwrap();
@@ -472,27 +435,6 @@ async fn damaged_records_are_reported_with_their_place() {
 }
 
 // ---- Leaders, connections, resources ------------------------------------------------------------------------------
-
-#[tokio::test]
-async fn a_leader_that_moves_is_followed() {
-    let second = Peer::start(normally).await;
-    let addresses = [second.bootstrap().parse().unwrap()];
-    // The first is broker 0 and leads, until it is asked to write; from then on broker 1 does.
-    let mut moved = false;
-    let first = Peer::start(move |asked: &Asked| {
-        moved |= asked.api == ApiKey::Produce;
-        match asked.api {
-            ApiKey::Produce => asked.with(&produced(ErrorCode::NOT_LEADER_OR_FOLLOWER, -1)),
-            ApiKey::Metadata if moved => asked.with(&metadata(&[addresses[0], addresses[0]], 1)),
-            _ => Answer::Normally,
-        }
-    })
-    .await;
-    let client = connect(&first).await.unwrap();
-    send_all(&client.producer().build().unwrap(), 10).await.unwrap();
-    assert_eq!(second.log(|log| log.values()), numbers(10));
-    assert_eq!(read_all(&client).await.unwrap(), numbers(10));
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_stays_away_is_not_asked_without_pause() {

@@ -32,6 +32,24 @@ use super::{Broker, StartError, listener};
 /// | topics | made when they are first asked for, with one partition |
 /// | storage | memory, 256 MiB of messages; then the oldest make room |
 /// | retention | a week, as a topic's `retention.ms` says |
+///
+/// ```
+/// use hop::broker::{Broker, Denial, Operation};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = Broker::builder()
+///     .tls()
+///     .user("observer", "secret".to_owned())
+///     .topic("alerts", 3)
+///     .topic("embargoed", 1)
+///     .deny(Denial::new("observer", Operation::Read, "embargoed"))
+///     .start()
+///     .await?;
+/// assert!(broker.certificate_pem().is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct BrokerBuilder {

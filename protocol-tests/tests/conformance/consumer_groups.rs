@@ -1,5 +1,4 @@
-//! Groups that the broker assigns (KIP-848). Kafka 3.9 does not offer them: there the versions say so, and that is all
-//! that is to be seen.
+//! Groups that the broker assigns (KIP-848). Kafka 3.9 does not offer them unless asked to, and must say so.
 
 use hop::wire::error_code::ErrorCode;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
@@ -9,9 +8,18 @@ use kafka_protocol::protocol::Request;
 use crate::groups::{commit, committed_offset};
 use crate::peer::{Peer, Topic, code, text, unique};
 
-fn offered(peer: &Peer) -> bool {
+/// Whether the broker offers such groups. One that does not says so in the answer to a heartbeat.
+async fn offered(peer: &mut Peer) -> bool {
     // Kafka 4.0 is the first that speaks version 1, and the first that offers the groups without being asked.
-    peer.apis.iter().any(|(key, max)| *key == ConsumerGroupHeartbeatRequest::KEY && *max >= 1)
+    if peer.apis.iter().any(|(key, max)| *key == ConsumerGroupHeartbeatRequest::KEY && *max >= 1) {
+        return true;
+    }
+    let group = unique("group");
+    peer.find_coordinator(&group, 0).await;
+    let nowhere = Topic { name: unique("nowhere"), id: uuid::Uuid::nil() };
+    let answer = peer.ask_in(0, join(&group, "", &nowhere)).await;
+    assert_eq!(code(answer.error_code), ErrorCode::UNSUPPORTED_VERSION);
+    false
 }
 
 fn beat(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
@@ -44,7 +52,7 @@ fn assigned(answer: &ConsumerGroupHeartbeatResponse) -> Option<Vec<i32>> {
 #[tokio::test]
 async fn partitions_go_from_one_member_to_the_next_when_they_are_let_go() {
     let mut peer = Peer::connect().await;
-    if !offered(&peer) {
+    if !offered(&mut peer).await {
         return;
     }
     let topic = peer.create_topic(4, &[]).await;
@@ -110,7 +118,7 @@ async fn partitions_go_from_one_member_to_the_next_when_they_are_let_go() {
 #[tokio::test]
 async fn members_out_of_step_are_fenced() {
     let mut peer = Peer::connect().await;
-    if !offered(&peer) {
+    if !offered(&mut peer).await {
         return;
     }
     let topic = peer.create_topic(1, &[]).await;

@@ -15,13 +15,12 @@ mod table;
 mod topics;
 mod transactions;
 
-pub(super) use self::table::{ANSWERED, ForHandled, with_handled};
-
 use std::pin::Pin;
 use std::sync::Arc;
 
-use kafka_protocol::protocol::Request;
+use kafka_protocol::protocol::{Request, StrBytes};
 
+pub(super) use self::table::{ANSWERED, ForHandled, with_handled};
 use super::access::Operation;
 use super::cluster::{Cluster, Now};
 use super::shared::Shared;
@@ -79,9 +78,9 @@ pub(super) trait Handle: Request {
     fn throttle(response: Self::Response, milliseconds: i32) -> Self::Response;
 }
 
-/// A code and words for an answer.
-fn words(code: ErrorCode) -> Option<kafka_protocol::protocol::StrBytes> {
-    (code != ErrorCode::NONE).then(|| kafka_protocol::protocol::StrBytes::from_static_str(code.description()))
+/// What a code says, for an answer.
+fn words(code: ErrorCode) -> Option<StrBytes> {
+    (code != ErrorCode::NONE).then(|| StrBytes::from_static_str(code.description()))
 }
 
 /// The code of what went well or did not.
