@@ -149,7 +149,7 @@ impl FetchSessions {
 
 /// A copy that does not keep the request that it came in.
 fn owned((name, id, partition): &Key) -> Key {
-    (super::cluster::topic_name(name), *id, *partition)
+    (super::topics::topic_name(name), *id, *partition)
 }
 
 #[cfg(test)]
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     fn key(partition: i32) -> Key {
-        (super::super::cluster::topic_name("t"), Uuid::nil(), partition)
+        (super::super::topics::topic_name("t"), Uuid::nil(), partition)
     }
 
     fn wanted(offset: i64) -> Wanted {

@@ -52,6 +52,7 @@ mod sasl;
 mod settings;
 mod shared;
 mod topic_settings;
+mod topics;
 mod transactions;
 
 use std::io;

@@ -19,7 +19,8 @@ use uuid::Uuid;
 
 use super::{Call, Reply, words};
 use crate::broker::access::Operation;
-use crate::broker::cluster::{Cluster, Node, Partition, Topic};
+use crate::broker::cluster::{Cluster, Node};
+use crate::broker::topics::{Partition, Topic};
 use crate::wire::api::{Api, ForRequest, with_request};
 use crate::wire::error_code::ErrorCode;
 
@@ -140,7 +141,7 @@ fn find<'a>(
     call.authorize(Operation::Describe, &name)?;
     if !on.topics.contains_key(&name) {
         // A name that cannot be is an error of its own.
-        crate::broker::cluster::check_topic_name(&name).map_err(|refusal| refusal.code)?;
+        crate::broker::topics::check_topic_name(&name).map_err(|refusal| refusal.code)?;
         if !creates {
             return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         }
@@ -248,7 +249,7 @@ pub(super) fn describe_partitions(
                 response.topics.push(
                     DescribeTopicPartitionsResponseTopic::default()
                         .with_error_code(code.0)
-                        .with_name(Some(crate::broker::cluster::topic_name(&name)))
+                        .with_name(Some(crate::broker::topics::topic_name(&name)))
                         .with_topic_authorized_operations(NOT_ASKED),
                 );
                 continue;

@@ -21,10 +21,11 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{Call, Reply};
 use crate::broker::access::Operation;
-use crate::broker::cluster::{Cluster, topic_name};
+use crate::broker::cluster::Cluster;
 use crate::broker::groups::Kind;
 use crate::broker::groups::classic::Claim;
 use crate::broker::journal::{Entry, SavedOffset};
+use crate::broker::topics::topic_name;
 use crate::wire::error_code::ErrorCode;
 
 /// What may stand beside an offset, in bytes: Kafka's bound.

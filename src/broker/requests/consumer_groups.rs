@@ -18,10 +18,11 @@ use uuid::Uuid;
 
 use super::{Call, Reply, words};
 use crate::broker::access::Operation;
-use crate::broker::cluster::{Cluster, topic_name};
+use crate::broker::cluster::Cluster;
 use crate::broker::groups::Kind;
 use crate::broker::groups::consumer::{HEARTBEAT_INTERVAL, Heartbeat, Topics};
 use crate::broker::journal::Entry;
+use crate::broker::topics::topic_name;
 use crate::wire::error_code::ErrorCode;
 
 const NOT_ASKED: i32 = i32::MIN;

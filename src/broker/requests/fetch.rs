@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Call, Reply};
 use crate::broker::access::Operation;
-use crate::broker::cluster::{Cluster, Partition};
+use crate::broker::cluster::Cluster;
 use crate::broker::fetch_sessions::{Asked, Key, Plan, Wanted};
 use crate::broker::shared::now;
+use crate::broker::topics::Partition;
 use crate::wire::api::TOPICS_BY_ID;
 use crate::wire::error_code::ErrorCode;
 

@@ -19,9 +19,10 @@ use uuid::Uuid;
 use super::configs::{FROM_DEFAULT, FROM_TOPIC};
 use super::{Call, Reply, words};
 use crate::broker::access::Operation;
-use crate::broker::cluster::{Cluster, check_topic_name};
+use crate::broker::cluster::Cluster;
 use crate::broker::log::Refusal;
 use crate::broker::topic_settings::{KNOWN, TopicSettings};
+use crate::broker::topics::check_topic_name;
 use crate::wire::error_code::ErrorCode;
 
 /// The first version in which a topic is described when it is made.
@@ -181,7 +182,7 @@ pub(super) fn delete(
         });
         match deleted {
             Ok((name, id)) => DeletableTopicResult::default()
-                .with_name(Some(crate::broker::cluster::topic_name(&name)))
+                .with_name(Some(crate::broker::topics::topic_name(&name)))
                 .with_topic_id(id),
             Err(code) => refused_deletion(asked, code),
         }

@@ -26,8 +26,9 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::{Call, Reply, code_of, commits, words};
 use crate::broker::access::Operation;
-use crate::broker::cluster::{Cluster, topic_name};
+use crate::broker::cluster::Cluster;
 use crate::broker::groups::classic::Claim;
+use crate::broker::topics::topic_name;
 use crate::broker::transactions::{Identity, State};
 use crate::wire::error_code::ErrorCode;
 

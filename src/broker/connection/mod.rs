@@ -4,29 +4,31 @@
 //! Answers are written together where the next request is there already. Before a client has shown who it is, it may
 //! ask for nothing but that, and send little.
 
+mod begin;
+mod login;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiVersionsRequest, ApiVersionsResponse,
-    ConsumerGroupHeartbeatRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ProduceRequest, SaslAuthenticateRequest, SaslAuthenticateResponse,
-    SaslHandshakeRequest, SaslHandshakeResponse, SyncGroupRequest, TxnOffsetCommitRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiVersionsRequest, ConsumerGroupHeartbeatRequest,
+    HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ProduceRequest,
+    SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest, TxnOffsetCommitRequest,
 };
-use kafka_protocol::protocol::{Request, StrBytes};
+use kafka_protocol::protocol::Request;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::begin::{Begin, Begun};
+use self::login::asks_for_users;
 use super::faults::{End, What};
-use super::requests::cluster::api_versions;
-use super::requests::{ANSWERED, Call, ForHandled, Handle, Reply, with_handled};
-use super::sasl::{Exchange, MECHANISMS, Step};
+use super::requests::{Call, with_handled};
+use super::sasl::Exchange;
 use super::shared::{Shared, now};
 use crate::wire::api::api_name;
-use crate::wire::error_code::ErrorCode;
 use crate::wire::frame::frame_length;
 use crate::wire::message::{RequestHead, decode_request, encode_response};
 use crate::wire::spoken;
@@ -210,112 +212,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         encode(&mut self.output, head.correlation_id)
     }
 
-    // ---- Being let in ---------------------------------------------------------------------------------------------
-
-    fn answer_versions(&mut self, head: RequestHead, frame: &Bytes, what: What) -> Result<(), Ended> {
-        let versions = spoken::<ApiVersionsRequest>();
-        // The one question that is answered in a version that is not known: in the oldest, so that the client learns.
-        let (version, mut response) = if versions.contains(head.api_version) {
-            decode::<ApiVersionsRequest>(frame.clone(), head.api_version)?;
-            (head.api_version, api_versions(ANSWERED, head.api_version))
-        } else {
-            let response = api_versions(&[ApiVersionsRequest::KEY], 0);
-            (0, response.with_error_code(ErrorCode::UNSUPPORTED_VERSION.0))
-        };
-        if let Some(code) = what.answer {
-            response = ApiVersionsResponse::default().with_error_code(code.0);
-        }
-        if let Some(delay) = what.throttle {
-            response.throttle_time_ms = milliseconds(delay);
-        }
-        encode::<ApiVersionsRequest>(&mut self.output, &response, version, head.correlation_id)
-    }
-
-    fn answer_handshake(&mut self, head: RequestHead, frame: Bytes, what: What) -> Result<(), Ended> {
-        // Version 0 looks like 1; what follows it does not.
-        let version = if head.api_version == 0 { 1 } else { head.api_version };
-        let request = decode::<SaslHandshakeRequest>(frame, version)?;
-        let exchange = Exchange::new(&request.mechanism);
-        let code = match what.answer {
-            Some(code) => code,
-            None if !asks_for_users(&self.shared, self.listener) => ErrorCode::ILLEGAL_SASL_STATE,
-            None if exchange.is_none() => ErrorCode::UNSUPPORTED_SASL_MECHANISM,
-            None => ErrorCode::NONE,
-        };
-        let response = SaslHandshakeResponse::default()
-            .with_error_code(code.0)
-            .with_mechanisms(MECHANISMS.map(StrBytes::from_static_str).to_vec());
-        if code == ErrorCode::NONE {
-            self.exchange = exchange;
-            self.bare_tokens = head.api_version == 0;
-        }
-        encode::<SaslHandshakeRequest>(&mut self.output, &response, version, head.correlation_id)
-    }
-
-    fn answer_authenticate(&mut self, head: RequestHead, frame: Bytes, what: What) -> Result<(), Ended> {
-        let request = decode::<SaslAuthenticateRequest>(frame, head.api_version)?;
-        let exchange = self.exchange.take();
-        let step = match (what.answer, exchange) {
-            (Some(code), _) => Err(code),
-            (None, None) => Err(ErrorCode::ILLEGAL_SASL_STATE),
-            (None, Some(exchange)) => exchange
-                .step(&request.auth_bytes, &self.shared.settings.users)
-                .map_err(|_| ErrorCode::SASL_AUTHENTICATION_FAILED),
-        };
-        let response = SaslAuthenticateResponse::default();
-        let (response, refused) = match step {
-            Ok(Step::Continue(token, exchange)) => {
-                self.exchange = Some(exchange);
-                (response.with_auth_bytes(token.into()), false)
-            }
-            Ok(Step::Done(token, user)) if self.user.as_ref().is_none_or(|known| *known == user) => {
-                self.user = Some(user);
-                let lifetime = self.shared.settings.session_lifetime;
-                self.expires = lifetime.map(|lifetime| Instant::now() + lifetime);
-                let response = response.with_auth_bytes(token.into());
-                // Version 0 has no room for it.
-                let told = lifetime.filter(|_| head.api_version > 0).unwrap_or_default();
-                (response.with_session_lifetime_ms(milliseconds(told).into()), false)
-            }
-            Ok(Step::Done(..)) => (refused(ErrorCode::SASL_AUTHENTICATION_FAILED), true),
-            Err(code) => (refused(code), true),
-        };
-        encode::<SaslAuthenticateRequest>(
-            &mut self.output,
-            &response,
-            head.api_version,
-            head.correlation_id,
-        )?;
-        if refused { Err(misbehaved("it was not let in")) } else { Ok(()) }
-    }
-
-    /// A token with nothing but its length, answered by another.
-    async fn answer_bare_token(&mut self) -> Result<(), Ended> {
-        while self.input.len() < 4 {
-            self.fill(LEAST_READ).await?;
-        }
-        let prefix = self.input.first_chunk().copied().unwrap_or_default();
-        let length = frame_length(prefix, UNKNOWN_REQUEST_BYTES)
-            .map_err(|error| Ended::Misbehaved(error.to_string()))?;
-        let token = timeout(PATIENCE, self.next_frame(length)).await.map_err(|_| Ended::Idle)??;
-        let exchange = self.exchange.take().ok_or_else(|| misbehaved("a token behind the last"))?;
-        let step = exchange.step(&token, &self.shared.settings.users);
-        let answer = match step.map_err(|_| misbehaved("it was not let in"))? {
-            Step::Continue(token, exchange) => {
-                self.exchange = Some(exchange);
-                token
-            }
-            Step::Done(token, user) => {
-                self.user = Some(user);
-                self.bare_tokens = false;
-                token
-            }
-        };
-        self.output.put_u32(u32::try_from(answer.len()).unwrap_or_default());
-        self.output.put_slice(&answer);
-        self.flush().await
-    }
-
     // ---- Bytes ----------------------------------------------------------------------------------------------------
 
     /// The length and key of the next request, once they are there and may be.
@@ -437,11 +333,6 @@ fn sets_deadlines(key: i16) -> bool {
     )
 }
 
-/// Whether clients of this listener must show who they are: those of the first, where there are users.
-fn asks_for_users(shared: &Shared, listener: usize) -> bool {
-    listener == 0 && !shared.settings.users.is_empty()
-}
-
 /// Waits until a large frame may be read beside others.
 async fn large_frame(shared: &Shared, length: usize) -> Option<SemaphorePermit<'_>> {
     if length <= LARGE_FRAME_BYTES {
@@ -458,12 +349,6 @@ fn misbehaved(reason: &str) -> Ended {
 
 fn milliseconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
-}
-
-fn refused(code: ErrorCode) -> SaslAuthenticateResponse {
-    SaslAuthenticateResponse::default()
-        .with_error_code(code.0)
-        .with_error_message(Some(StrBytes::from_static_str(code.description())))
 }
 
 fn decode<R: Request>(frame: Bytes, version: i16) -> Result<R, Ended> {
@@ -485,59 +370,4 @@ fn encode<R: Request>(
         tracing::error!("the answer to {name} {version} cannot be written: {error}");
         Ended::Misbehaved(format!("{name} {version}, whose answer cannot be written: {error}"))
     })
-}
-
-/// Writes an answer under this number.
-type Encode = Box<dyn FnOnce(&mut BytesMut, i32) -> Result<(), Ended> + Send>;
-
-/// A request that was taken up.
-enum Begun {
-    Ready(Encode),
-    Later(std::pin::Pin<Box<dyn Future<Output = Encode> + Send>>),
-    Silence,
-    HangUp,
-}
-
-/// Decodes a request and does it.
-struct Begin {
-    frame: Bytes,
-    call: Call,
-    what: What,
-}
-
-impl ForHandled for Begin {
-    type Output = Result<Begun, Ended>;
-
-    fn run<R: Handle<Response: Send + 'static>>(self) -> Self::Output {
-        let Self { frame, mut call, what } = self;
-        let version = call.version;
-        if !spoken::<R>().contains(version) {
-            return Err(Ended::Misbehaved(format!(
-                "version {version} of a request, which is not known here"
-            )));
-        }
-        let received =
-            decode_request::<R>(frame, version).map_err(|error| Ended::Misbehaved(error.to_string()))?;
-        call.client_id = received.client_id.map(|id| id.to_string()).unwrap_or_default();
-        let reply = match what.answer {
-            Some(code) => Reply::Now(received.request.refuse(code)),
-            None => {
-                let shared = Arc::clone(&call.shared);
-                received.request.handle(&mut shared.cluster(), &call)
-            }
-        };
-        let encode = move |response: R::Response| -> Encode {
-            let response = match what.throttle {
-                Some(delay) => R::throttle(response, milliseconds(delay)),
-                None => response,
-            };
-            Box::new(move |output, number| encode::<R>(output, &response, version, number))
-        };
-        Ok(match reply {
-            Reply::Now(response) => Begun::Ready(encode(response)),
-            Reply::Later(wait) => Begun::Later(Box::pin(async move { encode(wait.await) })),
-            Reply::Silence => Begun::Silence,
-            Reply::HangUp => Begun::HangUp,
-        })
-    }
 }
