@@ -11,6 +11,8 @@ from support import PATIENCE, publish
 COUNT = 200_000
 LINE = "x" * 1023
 ROUNDS = 5
+# Seconds: kcat looks at what has changed no more often than that, so that its times are so many of these apart.
+KCAT_STEP = 0.05
 # Without kcat's own pauses: one when its queue is full, and one before it takes the end of the log for that.
 CONSUME = ["-X", "queued.min.messages=1000000", "-X", "queued.max.messages.kbytes=1000000", "-X", "fetch.wait.max.ms=10"]
 
@@ -41,6 +43,6 @@ def test_kcat_is_no_slower_on_our_broker(ours_and_theirs):
     text = "".join(f"{name}: kcat -P {COUNT / produced:,.0f} messages/s, kcat -C {COUNT / consumed:,.0f} messages/s\n"
                    for name, (produced, consumed) in best.items())
     publish(f"broker-speed-{ours_and_theirs[1].version}", f"messages of 1 KiB, the best of {ROUNDS}:\n{text}")
-    # kcat itself is what both wait for; a tenth is what two runs of the same differ by.
+    # A tenth is what two runs of the same differ by, and kcat's own times come in steps.
     for ours, theirs in zip(best["hop broker"], best["Kafka"]):
-        assert ours < theirs * 1.1, best
+        assert ours < theirs * 1.1 + 2 * KCAT_STEP, best
