@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
-use hop::broker::{Broker, Denial, Fault, Operation};
+use hop::broker::{Broker, Denial, Fault, Fsync, Operation};
 use hop::kafka::{Client, Consumer, Producer, Record, Sasl, StartOffset};
 use hop::wire::api::{APIS, Api, ForRequest, with_request};
 use hop::wire::error_code::ErrorCode;
@@ -80,6 +80,23 @@ async fn it_is_ready_at_once_and_gone_when_dropped() {
         times.into_iter().min().unwrap()
     };
     println!("ready in {quickest:?}, with TLS");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_are_refused_before_it_listens() {
+    for builder in [
+        Broker::builder().brokers(0),
+        Broker::builder().default_partitions(0),
+        Broker::builder().topic("t", 0),
+        Broker::builder().topic("no/name", 1),
+        Broker::builder().max_connections(0),
+        // More than all requests together may have would be waited for without end.
+        Broker::builder().max_request_bytes((256 << 20) + 1),
+        Broker::builder().fsync(Fsync::Every(Duration::ZERO)),
+        Broker::builder().tls_certificate("no certificate", "no key".to_owned()),
+    ] {
+        assert!(builder.start().await.is_err());
+    }
 }
 
 #[tokio::test]

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use kafka_protocol::protocol::StrBytes;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-
-use kafka_protocol::protocol::StrBytes;
 
 use super::access::{Access, Denial};
 use super::certificate::{self, Certificate};
@@ -18,7 +17,7 @@ use super::cluster::{Cluster, Node};
 use super::credentials::Users;
 use super::lock::Lock;
 use super::settings::{Fsync, Settings};
-use super::shared::{Shared, now};
+use super::shared::{MOST_REQUEST_KIB, Shared, now};
 use super::topic_settings::TopicSettings;
 use super::{Broker, StartError, listener};
 
@@ -212,7 +211,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// How many bytes a request may have; 100 MiB by default, as in Kafka.
+    /// How many bytes a request that brings records may have: 1 KiB to 256 MiB, and 100 MiB by default, as in Kafka.
+    /// Others may have 1 MiB at most, and those of a client that has not shown who it is 64 KiB.
     pub fn max_request_bytes(mut self, bytes: usize) -> Self {
         self.request_bytes = bytes;
         self
@@ -229,7 +229,7 @@ impl BrokerBuilder {
             TlsChoice::None => None,
             TlsChoice::Made => Some(Certificate::make(&certificate::names(&self.listen))),
             TlsChoice::Given { certificate, key } => {
-                Some(Certificate::given(certificate, secrecy::ExposeSecret::expose_secret(key)))
+                Some(Certificate::given(certificate, key.expose_secret()))
             }
         };
         let certificate =
@@ -294,8 +294,11 @@ impl BrokerBuilder {
         if let Some((name, _)) = self.topics.iter().find(|(_, partitions)| *partitions < 1) {
             return wrong(&format!("topic {name} is to have 1 partition or more"));
         }
-        if self.connections == 0 || self.request_bytes < 1024 {
-            return wrong("a broker takes 1 connection or more, and requests of 1024 bytes or more");
+        if self.connections == 0 {
+            return wrong("a broker takes 1 connection or more");
+        }
+        if self.request_bytes < 1024 || self.request_bytes.div_ceil(1024) > MOST_REQUEST_KIB {
+            return wrong("requests of 1 KiB to 256 MiB can be taken");
         }
         if self.fsync == Fsync::Every(Duration::ZERO) {
             return wrong("an interval of 0 is what Fsync::Always is for");

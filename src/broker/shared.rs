@@ -13,8 +13,8 @@ use super::settings::{Fsync, Settings};
 
 /// Of answers that are being written, in all.
 const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-/// Of large requests that are being read, in all.
-const MOST_REQUEST_KIB: usize = 256 * 1024;
+/// Of large requests that are being read, in all; none may ask for more by itself.
+pub(super) const MOST_REQUEST_KIB: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Shared {

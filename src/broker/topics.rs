@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kafka_protocol::messages::TopicName;
+use kafka_protocol::messages::{BrokerId, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -22,6 +22,8 @@ use crate::wire::error_code::ErrorCode;
 const MOST_NAME_BYTES: usize = 249;
 /// Partitions of all topics together; each costs some hundred bytes, and with a directory a file descriptor.
 const MOST_PARTITIONS: usize = 20_000;
+
+/// A topic.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: TopicName,
@@ -30,6 +32,7 @@ pub(super) struct Topic {
     pub(super) partitions: Vec<Partition>,
 }
 
+/// A partition: its log, and who leads it.
 #[derive(Debug)]
 pub(super) struct Partition {
     pub(super) leader: i32,
@@ -126,26 +129,36 @@ impl Cluster {
     /// Gives a topic this many partitions; it has fewer.
     pub(super) fn grow_topic(&mut self, name: &str, partitions: i32) -> Result<(), Refusal> {
         let all: usize = self.topics.values().map(|topic| topic.partitions.len()).sum();
+        let nodes = self.nodes.len();
+        let Some(topic) = self.topics.get_mut(name) else {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
+        };
+        let has = topic.partitions.len();
         let wanted = usize::try_from(partitions).unwrap_or_default();
-        if all.saturating_add(wanted) > MOST_PARTITIONS {
+        if all.saturating_add(wanted.saturating_sub(has)) > MOST_PARTITIONS {
             return Err(Refusal::new(
                 ErrorCode::INVALID_PARTITIONS,
                 format!("This broker holds at most {MOST_PARTITIONS} partitions."),
             ));
         }
-        let nodes = self.nodes.len();
-        let Some(topic) = self.topics.get_mut(name) else {
-            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.into());
-        };
-        for number in (0..partitions).skip(topic.partitions.len()) {
+        let new = (0..partitions).skip(has).map(|number| {
             let log = match &self.data {
                 None => Log::in_memory(),
-                Some(data) => new_log(&partition_directory(data, name, number))
-                    .map_err(|error| Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string()))?,
+                Some(data) => new_log(&partition_directory(data, name, number))?,
             };
-            topic.partitions.push(Partition::new(leader_among(nodes, number), log));
+            Ok(Partition::new(leader_among(nodes, number), log))
+        });
+        let new: io::Result<Vec<_>> = new.collect();
+        topic
+            .partitions
+            .extend(new.map_err(|error| Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string()))?);
+        if let Err(code) = self.save_topic(name) {
+            // What is not remembered must not take messages.
+            if let Some(topic) = self.topics.get_mut(name) {
+                topic.partitions.truncate(has);
+            }
+            return Err(code.into());
         }
-        self.save_topic(name)?;
         Ok(())
     }
 
@@ -160,6 +173,11 @@ impl Cluster {
 
     /// Removes a topic with all that was said of it.
     pub(super) fn delete_topic(&mut self, name: &str) -> Result<Uuid, ErrorCode> {
+        if !self.topics.contains_key(name) {
+            return Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        }
+        // First of all: the files that a crash leaves behind are in nobody's way, see `new_log`.
+        self.save([Entry::NoTopic { name: name.to_owned() }])?;
         let mut topic = self.topics.shift_remove(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         self.names.remove(&topic.id);
         self.groups.forget_topic(name);
@@ -167,14 +185,12 @@ impl Cluster {
         for (number, partition) in (0..).zip(&mut topic.partitions) {
             self.bytes = self.bytes.saturating_sub(partition.log.bytes());
             partition.wake();
-            if let Some(data) = &self.data {
-                // What stays behind is in nobody's way: see `new_log`.
-                if let Err(error) = fs::remove_dir_all(partition_directory(data, name, number)) {
-                    tracing::warn!("cannot remove the files of {name}-{number}: {error}");
-                }
+            if let Some(data) = &self.data
+                && let Err(error) = fs::remove_dir_all(partition_directory(data, name, number))
+            {
+                tracing::warn!("cannot remove the files of {name}-{number}: {error}");
             }
         }
-        self.save([Entry::NoTopic { name: name.to_owned() }])?;
         Ok(topic.id)
     }
 
@@ -201,6 +217,18 @@ impl Cluster {
             .and_then(|topic| topic.partition_mut(number))
             .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
         if partition.leader == node { Ok(partition) } else { Err(ErrorCode::NOT_LEADER_OR_FOLLOWER) }
+    }
+
+    /// Who leads a partition, in which epoch, and where those who came in through this listener reach it (KIP-951).
+    pub(super) fn leader(
+        &self,
+        topic: &str,
+        number: i32,
+        listener: usize,
+    ) -> Option<(BrokerId, i32, (StrBytes, i32))> {
+        let partition = self.topics.get(topic)?.partition(number)?;
+        let node = self.nodes.iter().find(|node| node.id == partition.leader)?;
+        Some((BrokerId(node.id), partition.leader_epoch, node.endpoint(listener)))
     }
 
     pub(super) fn leader_of(&self, partition: i32) -> i32 {
@@ -258,4 +286,63 @@ pub(super) fn check_topic_name(name: &str) -> Result<(), Refusal> {
         _ => return Ok(()),
     };
     Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, format!("Topic name is invalid: {reason}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::access::Access;
+    use crate::broker::cluster::Node;
+    use crate::broker::credentials::Users;
+    use crate::broker::settings::{Fsync, Settings};
+    use crate::broker::shared::now;
+
+    fn cluster(data: &Path) -> Cluster {
+        let settings = Settings {
+            creates_topics: true,
+            partitions: 1,
+            memory_bytes: u64::MAX,
+            request_bytes: 1 << 20,
+            connections: 1,
+            session_lifetime: None,
+            rebalance_delay: std::time::Duration::ZERO,
+            session_timeouts: std::time::Duration::ZERO..=std::time::Duration::MAX,
+            users: Users::default(),
+            access: Access::default(),
+            fsync: Fsync::Never,
+        };
+        let mut cluster = Cluster::new(vec![Node { id: 0, endpoints: Vec::new() }], Arc::new(settings));
+        cluster.open(data, now()).unwrap();
+        cluster
+    }
+
+    #[test]
+    fn a_topic_that_cannot_grow_stays_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = cluster(directory.path());
+        broker.create_topic("t", 1, TopicSettings::default()).unwrap();
+        // Where the third partition is to be, there is a file.
+        fs::write(partition_directory(directory.path(), "t", 2), b"").unwrap();
+        assert_eq!(broker.grow_topic("t", 4).unwrap_err().code, ErrorCode::KAFKA_STORAGE_ERROR);
+        assert_eq!(broker.topics["t"].partitions.len(), 1);
+        drop(broker);
+        assert_eq!(cluster(directory.path()).topics["t"].partitions.len(), 1);
+    }
+
+    #[test]
+    fn a_topic_that_was_deleted_comes_back_empty_and_under_another_id() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broker = cluster(directory.path());
+        let first = broker.create_topic("t", 1, TopicSettings::default()).unwrap();
+        let path = partition_directory(directory.path(), "t", 0);
+        broker.delete_topic("t").unwrap();
+        assert_eq!(broker.delete_topic("t"), Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+        // As if the process had ended before its files were removed.
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("00000000000000000000.log"), b"something").unwrap();
+        let second = broker.create_topic("t", 1, TopicSettings::default()).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(broker.topics["t"].partitions[0].log.end(), 0);
+        assert!(!path.join("00000000000000000000.log").exists());
+    }
 }

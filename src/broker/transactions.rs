@@ -380,7 +380,7 @@ impl Cluster {
 
     /// Writes the marks, commits the offsets, and closes the transaction.
     fn finish(&mut self, name: &str, commit: bool, now: Now) -> Result<(), ErrorCode> {
-        let transaction = self.transactions.0.get_mut(name).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+        let transaction = self.transactions.0.get(name).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
         let stamp = ProducerStamp {
             producer_id: transaction.producer_id,
             producer_epoch: transaction.epoch,
@@ -388,7 +388,6 @@ impl Cluster {
             transactional: true,
         };
         let partitions = transaction.partitions.clone();
-        let offsets = std::mem::take(&mut transaction.offsets);
         let outcome = if commit { ControlType::Commit } else { ControlType::Abort };
         let mut grown = 0_u64;
         for (topic, number) in partitions {
@@ -408,6 +407,8 @@ impl Cluster {
             partition.wake();
         }
         self.grew(grown);
+        let transaction = self.transactions.0.get_mut(name).ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+        let offsets = std::mem::take(&mut transaction.offsets);
         if commit {
             let mut entries = Vec::new();
             for ((group, topic, partition), offset) in offsets {

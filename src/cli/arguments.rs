@@ -1,11 +1,16 @@
 //! What can be typed: one definition of each option, for parsing and for help.
 
+#[cfg(feature = "broker")]
+mod broker;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "broker")]
+pub(super) use self::broker::{BrokerArguments, ListenAddress};
 use crate::models::{Registry, WireForm};
 use crate::stream::StartPosition;
 use crate::wire::Compression;
@@ -162,149 +167,6 @@ pub(super) struct ListTopicsArguments {
 
     /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
     pub(super) url: String,
-}
-
-/// How a broker is set up.
-#[cfg(feature = "broker")]
-#[derive(Debug, Args)]
-pub(super) struct BrokerArguments {
-    #[command(flatten)]
-    pub(super) verbosity: Verbosity,
-
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092", value_parser = ListenAddress::parse)]
-    pub(super) listen: ListenAddress,
-
-    /// Listen here too, without TLS and for anybody
-    #[arg(long, value_name = "HOST:PORT", value_parser = ListenAddress::parse)]
-    pub(super) plaintext: Option<ListenAddress>,
-
-    /// Keep topics, messages, groups and producers in this directory, which is made if it is not there; in memory
-    /// without it
-    #[arg(long, value_name = "DIRECTORY")]
-    pub(super) data: Option<PathBuf>,
-
-    /// When what is kept in the directory reaches the disk itself: 'always' before it is acknowledged, 'never' when the
-    /// system sees fit, or every so many seconds. The end of this program alone loses nothing in any case
-    #[arg(long, value_name = "POLICY", default_value = "1", value_parser = FsyncPolicy::parse, requires = "data")]
-    pub(super) fsync: FsyncPolicy,
-
-    /// How many MiB of messages are kept in memory; then the oldest make room
-    #[arg(long, value_name = "MIB", default_value = "256", conflicts_with = "data")]
-    pub(super) memory: u64,
-
-    /// Speak TLS, with a certificate made at the start: it is written to ca.pem in the data directory, or here
-    #[arg(long)]
-    pub(super) tls: bool,
-
-    /// Speak TLS with this certificate, a PEM file with the chain behind it
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub(super) certificate: Option<PathBuf>,
-
-    /// The private key of the certificate, a PEM file
-    #[arg(long, value_name = "FILE", requires = "certificate")]
-    pub(super) key: Option<PathBuf>,
-
-    /// Let in this user, and nobody who is not named so; the password is the first line of the file, or asked for
-    #[arg(long, value_name = "NAME[:PASSWORD_FILE]", value_parser = UserArgument::parse)]
-    pub(super) user: Vec<UserArgument>,
-
-    /// Have this topic, with 1 partition or as many as said
-    #[arg(long, value_name = "NAME[:PARTITIONS]", value_parser = TopicArgument::parse)]
-    pub(super) topic: Vec<TopicArgument>,
-
-    /// Make no topic only because a client asks for it
-    #[arg(long)]
-    pub(super) no_create_topics: bool,
-
-    /// Deny a user ('*': every user) to read, write or describe a topic
-    #[arg(long, value_name = "USER:OPERATION:TOPIC")]
-    pub(super) deny: Vec<crate::broker::Denial>,
-
-    /// Pretend to be so many brokers, on ports one behind the other
-    #[arg(long, value_name = "COUNT", default_value = "1")]
-    pub(super) brokers: u16,
-}
-
-/// A host and a port.
-#[cfg(feature = "broker")]
-#[derive(Debug, Clone)]
-pub(super) struct ListenAddress(pub(super) (String, u16));
-
-#[cfg(feature = "broker")]
-impl ListenAddress {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
-        let port = port.parse().map_err(|_| "the port is a number up to 65535".to_owned())?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if host.is_empty() {
-            Err("the host is missing".to_owned())
-        } else {
-            Ok(Self((host.to_owned(), port)))
-        }
-    }
-}
-
-/// When what was written reaches the disk.
-#[cfg(feature = "broker")]
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FsyncPolicy(pub(super) crate::broker::Fsync);
-
-#[cfg(feature = "broker")]
-impl FsyncPolicy {
-    fn parse(text: &str) -> Result<Self, String> {
-        use crate::broker::Fsync;
-        Ok(Self(match text {
-            "always" => Fsync::Always,
-            "never" => Fsync::Never,
-            text => {
-                Fsync::Every(seconds(text).map_err(|_| "expected 'always', 'never' or a number of seconds")?)
-            }
-        }))
-    }
-}
-
-/// A user and where the password is.
-#[cfg(feature = "broker")]
-#[derive(Debug, Clone)]
-pub(super) struct UserArgument {
-    pub(super) name: String,
-    pub(super) password_file: Option<PathBuf>,
-}
-
-#[cfg(feature = "broker")]
-impl UserArgument {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (name, file) = match text.split_once(':') {
-            Some((name, file)) => (name, Some(file.into())),
-            None => (text, None),
-        };
-        if name.is_empty() {
-            return Err("the name is missing".to_owned());
-        }
-        Ok(Self { name: name.to_owned(), password_file: file })
-    }
-}
-
-/// A topic and its number of partitions.
-#[cfg(feature = "broker")]
-#[derive(Debug, Clone)]
-pub(super) struct TopicArgument {
-    pub(super) name: String,
-    pub(super) partitions: i32,
-}
-
-#[cfg(feature = "broker")]
-impl TopicArgument {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (name, partitions) = match text.split_once(':') {
-            Some((name, partitions)) => {
-                (name, partitions.parse().map_err(|_| "the partitions are a number")?)
-            }
-            None => (text, 1),
-        };
-        Ok(Self { name: name.to_owned(), partitions })
-    }
 }
 
 /// How brokers are reached.

@@ -42,7 +42,7 @@ impl ForHandled for Begin {
         }
         let received =
             decode_request::<R>(frame, version).map_err(|error| Ended::Misbehaved(error.to_string()))?;
-        call.client_id = received.client_id.map(|id| id.to_string()).unwrap_or_default();
+        call.client_id = received.client_id.unwrap_or_default();
         let reply = match what.answer {
             Some(code) => Reply::Now(received.request.refuse(code)),
             None => {

@@ -94,8 +94,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.exchange = Some(exchange);
                 (response.with_auth_bytes(token.into()), false)
             }
-            Ok(Step::Done(token, user)) if self.user.as_ref().is_none_or(|known| *known == user) => {
-                self.user = Some(user);
+            Ok(Step::Done(token, user)) if self.user.as_ref().is_none_or(|known| **known == *user) => {
+                self.user = Some(user.into());
                 let lifetime = self.shared.settings.session_lifetime;
                 self.expires = lifetime.map(|lifetime| Instant::now() + lifetime);
                 let response = response.with_auth_bytes(token.into());
@@ -132,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 token
             }
             Step::Done(token, user) => {
-                self.user = Some(user);
+                self.user = Some(user.into());
                 self.bare_tokens = false;
                 token
             }

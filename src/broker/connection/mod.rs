@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
     HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ProduceRequest,
     SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest, TxnOffsetCommitRequest,
 };
-use kafka_protocol::protocol::Request;
+use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
@@ -74,12 +74,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Ended {
     let mut hang_ups = shared.hang_ups.subscribe();
     let mut connection = Connection {
-        user: (!asks_for_users(&shared, listener)).then(|| "ANONYMOUS".to_owned()),
+        user: (!asks_for_users(&shared, listener)).then(|| "ANONYMOUS".into()),
         stream,
         shared,
         node,
         listener,
-        host,
+        host: host.into(),
         input: BytesMut::new(),
         output: BytesMut::new(),
         exchange: None,
@@ -103,11 +103,11 @@ struct Connection<S> {
     shared: Arc<Shared>,
     node: i32,
     listener: usize,
-    host: String,
+    host: Arc<str>,
     input: BytesMut,
     output: BytesMut,
     /// Who it is, once that is known.
-    user: Option<String>,
+    user: Option<Arc<str>>,
     /// An authentication that goes on.
     exchange: Option<Exchange>,
     /// Whether its tokens come without the head of a request, as before KIP-152.
@@ -183,8 +183,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             node: self.node,
             listener: self.listener,
             user,
-            host: self.host.clone(),
-            client_id: String::new(),
+            host: Arc::clone(&self.host),
+            client_id: StrBytes::default(),
             version: head.api_version,
             now: now(),
         };

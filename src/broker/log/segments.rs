@@ -89,6 +89,10 @@ impl Segments {
     /// Appends a batch whose first record has this offset. What could not be written whole is taken back.
     pub(super) fn append(&mut self, base_offset: i64, batch: &[u8]) -> io::Result<Place> {
         if self.segments.back().is_none_or(|last| last.size >= SEGMENT_BYTES) {
+            // Who brings files to the disk later sees the last one only.
+            if let Some(full) = self.segments.back() {
+                full.file.sync_data()?;
+            }
             let path = self.path(base_offset);
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
             // A file that cannot be found again keeps nothing.

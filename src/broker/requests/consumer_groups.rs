@@ -49,8 +49,8 @@ pub(super) fn heartbeat(
         epoch: request.member_epoch,
         instance: request.instance_id.as_ref().map(ToString::to_string),
         rack: request.rack_id.as_ref().map(ToString::to_string),
-        client_id: call.client_id.clone(),
-        client_host: call.host.clone(),
+        client_id: call.client_id.to_string(),
+        client_host: call.host.to_string(),
         rebalance_timeout: u64::try_from(request.rebalance_timeout_ms).ok().map(Duration::from_millis),
         topics: request
             .subscribed_topic_names

@@ -254,20 +254,13 @@ fn point_to_leader(
     response: &mut FetchResponse,
 ) -> LeaderIdAndEpoch {
     let (name, id, number) = key;
-    let topic = on.name_of(name, *id).and_then(|name| on.topics.get(name));
-    let Some(partition) = topic.and_then(|topic| topic.partition(*number)) else {
-        return LeaderIdAndEpoch::default();
-    };
-    let leader = BrokerId(partition.leader);
-    if let Some(node) = on.nodes.iter().find(|node| node.id == partition.leader)
-        && !response.node_endpoints.iter().any(|known| known.node_id == leader)
-    {
-        let (host, port) = node.endpoint(listener);
-        response
-            .node_endpoints
-            .push(NodeEndpoint::default().with_node_id(leader).with_host(host).with_port(port));
+    let found = on.name_of(name, *id).and_then(|name| on.leader(name, *number, listener));
+    let Some((leader, epoch, (host, port))) = found else { return LeaderIdAndEpoch::default() };
+    if !response.node_endpoints.iter().any(|known| known.node_id == leader) {
+        let endpoint = NodeEndpoint::default().with_node_id(leader).with_host(host).with_port(port);
+        response.node_endpoints.push(endpoint);
     }
-    LeaderIdAndEpoch::default().with_leader_id(leader).with_leader_epoch(partition.leader_epoch)
+    LeaderIdAndEpoch::default().with_leader_id(leader).with_leader_epoch(epoch)
 }
 
 pub(super) fn refuse(request: &FetchRequest, code: ErrorCode) -> FetchResponse {

@@ -47,8 +47,8 @@ pub(super) fn join(request: JoinGroupRequest, on: &mut Cluster, call: &Call) -> 
     let candidate = Candidate {
         member_id: request.member_id.to_string(),
         instance: named(request.group_instance_id.as_ref()),
-        client_id: call.client_id.clone(),
-        client_host: call.host.clone(),
+        client_id: call.client_id.to_string(),
+        client_host: call.host.to_string(),
         session_timeout: milliseconds(request.session_timeout_ms),
         // Version 0 has one time limit for both.
         rebalance_timeout: milliseconds(if call.version == 0 {

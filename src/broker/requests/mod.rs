@@ -34,9 +34,9 @@ pub(super) struct Call {
     pub(super) node: i32,
     /// Through which listener.
     pub(super) listener: usize,
-    pub(super) user: String,
-    pub(super) host: String,
-    pub(super) client_id: String,
+    pub(super) user: Arc<str>,
+    pub(super) host: Arc<str>,
+    pub(super) client_id: StrBytes,
     pub(super) version: i16,
     pub(super) now: Now,
 }

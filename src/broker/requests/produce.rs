@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
 };
-use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Call, Reply};
@@ -131,19 +131,14 @@ fn point_to_leader(
     number: i32,
     response: &mut ProduceResponse,
 ) -> LeaderIdAndEpoch {
-    let Some(partition) = on.topics.get(topic).and_then(|topic| topic.partition(number)) else {
+    let Some((leader, epoch, (host, port))) = on.leader(topic, number, listener) else {
         return LeaderIdAndEpoch::default();
     };
-    let leader = BrokerId(partition.leader);
-    if let Some(node) = on.nodes.iter().find(|node| node.id == partition.leader)
-        && !response.node_endpoints.iter().any(|known| known.node_id == leader)
-    {
-        let (host, port) = node.endpoint(listener);
-        response
-            .node_endpoints
-            .push(NodeEndpoint::default().with_node_id(leader).with_host(host).with_port(port));
+    if !response.node_endpoints.iter().any(|known| known.node_id == leader) {
+        let endpoint = NodeEndpoint::default().with_node_id(leader).with_host(host).with_port(port);
+        response.node_endpoints.push(endpoint);
     }
-    LeaderIdAndEpoch::default().with_leader_id(leader).with_leader_epoch(partition.leader_epoch)
+    LeaderIdAndEpoch::default().with_leader_id(leader).with_leader_epoch(epoch)
 }
 
 fn storage_failed(mut response: ProduceResponse) -> ProduceResponse {
