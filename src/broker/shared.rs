@@ -13,6 +13,8 @@ use super::settings::{Fsync, Settings};
 
 /// Of answers that are being written, in all.
 const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+/// Of the buffers that connections keep between answers, in all.
+const MOST_KEPT_BYTES: usize = 64 * 1024 * 1024;
 /// Of large requests that are being read, in all; none may ask for more by itself.
 pub(super) const MOST_REQUEST_KIB: usize = 256 * 1024;
 
@@ -23,7 +25,8 @@ pub(super) struct Shared {
     pub(super) faults: Mutex<Faults>,
     /// Something may be due earlier than the clock's task knows.
     hurry: Notify,
-    answer_bytes: AtomicUsize,
+    answer_bytes: Arc<AtomicUsize>,
+    kept_bytes: Arc<AtomicUsize>,
     pub(super) request_kib: Semaphore,
     /// Counts how often all connections were ended.
     pub(super) hang_ups: watch::Sender<u64>,
@@ -36,7 +39,8 @@ impl Shared {
             settings,
             faults: Mutex::default(),
             hurry: Notify::new(),
-            answer_bytes: AtomicUsize::new(0),
+            answer_bytes: Arc::default(),
+            kept_bytes: Arc::default(),
             request_kib: Semaphore::new(MOST_REQUEST_KIB),
             hang_ups: watch::Sender::new(0),
         }
@@ -92,22 +96,38 @@ impl Shared {
     }
 
     /// Counts an answer's bytes for as long as it is held.
-    pub(super) fn hold_answer(self: &Arc<Self>, bytes: usize) -> HeldAnswer {
-        self.answer_bytes.fetch_add(bytes, Ordering::Relaxed);
-        HeldAnswer { shared: Arc::clone(self), bytes }
+    pub(super) fn hold_answer(&self, bytes: usize) -> Held {
+        Held::new(&self.answer_bytes, bytes)
+    }
+
+    /// Counts a buffer for as long as it is kept; `None` where all that are kept would then be too much.
+    pub(super) fn keep_buffer(&self, bytes: usize) -> Option<Held> {
+        let kept = self.kept_bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        (kept <= MOST_KEPT_BYTES).then(|| Held::new(&self.kept_bytes, bytes))
     }
 }
 
-/// The bytes of an answer that is being written.
+/// Bytes that are counted among others.
 #[derive(Debug)]
-pub(super) struct HeldAnswer {
-    shared: Arc<Shared>,
+pub(super) struct Held {
+    total: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Drop for HeldAnswer {
+impl Held {
+    fn new(total: &Arc<AtomicUsize>, bytes: usize) -> Self {
+        total.fetch_add(bytes, Ordering::Relaxed);
+        Self { total: Arc::clone(total), bytes }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
-        self.shared.answer_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

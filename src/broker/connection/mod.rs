@@ -27,7 +27,7 @@ use self::login::asks_for_users;
 use super::faults::{End, What};
 use super::requests::{Call, with_handled};
 use super::sasl::Exchange;
-use super::shared::{Shared, now};
+use super::shared::{Held, Shared, now};
 use crate::wire::api::api_name;
 use crate::wire::frame::frame_length;
 use crate::wire::message::{RequestHead, decode_request, encode_response};
@@ -82,6 +82,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         host: host.into(),
         input: BytesMut::new(),
         output: BytesMut::new(),
+        kept: None,
         exchange: None,
         bare_tokens: false,
         expires: None,
@@ -106,6 +107,8 @@ struct Connection<S> {
     host: Arc<str>,
     input: BytesMut,
     output: BytesMut,
+    /// The share of the output buffer in what all may keep.
+    kept: Option<Held>,
     /// Who it is, once that is known.
     user: Option<Arc<str>>,
     /// An authentication that goes on.
@@ -308,10 +311,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.stream.flush().await
         };
         timeout(PATIENCE, written).await.map_err(|_| misbehaved("it does not take its answers"))??;
-        if self.output.capacity() > 2 * WRITE_BYTES {
-            self.output = BytesMut::new();
-        } else {
-            self.output.clear();
+        self.output.clear();
+        // A large buffer is kept for the next answer: its memory is the system's to give and clear anew otherwise.
+        let capacity = self.output.capacity();
+        if self.kept.as_ref().is_none_or(|kept| kept.bytes() != capacity) {
+            self.kept = None;
+            self.kept = self.shared.keep_buffer(capacity);
+            if self.kept.is_none() {
+                self.output = BytesMut::new();
+            }
         }
         Ok(())
     }

@@ -55,6 +55,12 @@ enum Content {
     Disk(Place),
 }
 
+impl Content {
+    fn follows(&self, place: Place, size: usize) -> bool {
+        matches!(self, Self::Disk(own) if own.follows(place, size))
+    }
+}
+
 /// A transaction that was aborted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Aborted {
@@ -273,12 +279,21 @@ impl Log {
             return Ok(batch.clone());
         }
         let mut buffer = Vec::with_capacity(size);
-        for entry in chosen {
-            match (&entry.content, &self.segments) {
-                (Content::Memory(batch), _) => buffer.extend_from_slice(batch),
-                (Content::Disk(place), Some(segments)) => segments.read(*place, entry.size, &mut buffer)?,
+        while let Some(entry) = chosen.next() {
+            let (place, segments) = match (&entry.content, &self.segments) {
+                (Content::Memory(batch), _) => {
+                    buffer.extend_from_slice(batch);
+                    continue;
+                }
+                (Content::Disk(place), Some(segments)) => (*place, segments),
                 (Content::Disk(_), None) => return Err(io::ErrorKind::NotFound.into()),
+            };
+            // What stands together is read together.
+            let mut together = entry.size;
+            while let Some(next) = chosen.next_if(|next| next.content.follows(place, together)) {
+                together = together.saturating_add(next.size);
             }
+            segments.read(place, together, &mut buffer)?;
         }
         Ok(buffer.into())
     }

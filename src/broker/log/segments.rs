@@ -115,15 +115,14 @@ impl Segments {
         }
     }
 
-    /// Reads so many bytes from a place on, into the end of `buffer`.
+    /// Reads so many bytes from a place on, into the end of `buffer`, which has room for them.
     pub(super) fn read(&self, place: Place, size: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
         let at = self.segments.partition_point(|segment| segment.base_offset < place.segment);
         let Some(segment) = self.segments.get(at) else { return Err(io::ErrorKind::NotFound.into()) };
-        let start = buffer.len();
-        buffer.resize(start.saturating_add(size), 0);
         let mut file = &segment.file;
         file.seek(SeekFrom::Start(place.position))?;
-        file.read_exact(buffer.get_mut(start..).unwrap_or_default())
+        let read = file.take(length_of(size)).read_to_end(buffer)?;
+        if read == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// Removes the files that hold nothing from this place on.
@@ -146,6 +145,13 @@ impl Segments {
 
     fn path(&self, base_offset: i64) -> PathBuf {
         self.directory.join(format!("{base_offset:020}.log"))
+    }
+}
+
+impl Place {
+    /// Whether the batch at this place begins where `size` bytes from another end.
+    pub(super) fn follows(self, other: Self, size: usize) -> bool {
+        self.segment == other.segment && self.position == other.position.saturating_add(length_of(size))
     }
 }
 
