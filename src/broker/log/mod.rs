@@ -21,7 +21,8 @@ use self::producers::{Producers, Verdict, after};
 use self::segments::{Place, Segments};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::record::{
-    Batch, Batches, ControlType, DecodeLimits, ProducerStamp, end_of_transaction, place,
+    Batch, Batches, ControlType, DecodeLimits, PLACE_BYTES, ProducerStamp, end_of_transaction, place,
+    place_front,
 };
 
 /// The log of one partition.
@@ -169,9 +170,8 @@ impl Log {
             .checked_add(i64::from(batch.count) - 1)
             .filter(|&last| last < i64::MAX)
             .ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)?;
-        let placed = place(&batch.bytes, base_offset, leader_epoch, append_time);
-        let size = placed.len();
-        let content = self.write(base_offset, placed).map_err(|error| {
+        let size = batch.bytes.len();
+        let content = self.write(base_offset, &batch.bytes, leader_epoch, append_time).map_err(|error| {
             tracing::error!("cannot write to the log: {error}");
             Refusal::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
         })?;
@@ -195,21 +195,33 @@ impl Log {
         now: i64,
     ) -> io::Result<()> {
         let mark = end_of_transaction(outcome, producer, 0, now).map_err(io::Error::other)?;
+        let content = self.write(self.next, &mark, leader_epoch, None)?;
+        let size = mark.len();
         let placed = place(&mark, self.next, leader_epoch, None);
-        let Some(Ok(batch)) = Batches::new(placed.clone(), DecodeLimits::default()).next() else {
+        let Some(Ok(batch)) = Batches::new(placed, DecodeLimits::default()).next() else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        let size = placed.len();
-        let content = self.write(self.next, placed)?;
         self.note(&batch, size, content);
         Ok(())
     }
 
-    fn write(&mut self, base_offset: i64, batch: Bytes) -> io::Result<Content> {
-        match &mut self.segments {
-            None => Ok(Content::Memory(batch)),
-            Some(segments) => segments.append(base_offset, &batch).map(Content::Disk),
-        }
+    /// Writes a batch to its place. On its way to a file only its front is copied.
+    fn write(
+        &mut self,
+        base_offset: i64,
+        batch: &[u8],
+        leader_epoch: i32,
+        append_time: Option<i64>,
+    ) -> io::Result<Content> {
+        let placed = || place(batch, base_offset, leader_epoch, append_time);
+        let Some(segments) = &mut self.segments else { return Ok(Content::Memory(placed())) };
+        let place = match (append_time, place_front(batch, base_offset, leader_epoch)) {
+            (None, Some(front)) => {
+                segments.append(base_offset, &front, batch.get(PLACE_BYTES..).unwrap_or_default())
+            }
+            _ => segments.append(base_offset, &placed(), &[]),
+        };
+        place.map(Content::Disk)
     }
 
     /// The first offset that is there.

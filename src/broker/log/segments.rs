@@ -86,8 +86,8 @@ impl Segments {
         Ok(log)
     }
 
-    /// Appends a batch whose first record has this offset. What could not be written whole is taken back.
-    pub(super) fn append(&mut self, base_offset: i64, batch: &[u8]) -> io::Result<Place> {
+    /// Appends a batch, in two parts, whose first record has this offset. What could not be written whole is taken back.
+    pub(super) fn append(&mut self, base_offset: i64, front: &[u8], rest: &[u8]) -> io::Result<Place> {
         if self.segments.back().is_none_or(|last| last.size >= SEGMENT_BYTES) {
             // Who brings files to the disk later sees the last one only.
             if let Some(full) = self.segments.back() {
@@ -101,11 +101,15 @@ impl Segments {
         }
         let Some(segment) = self.segments.back_mut() else { return Err(io::ErrorKind::NotFound.into()) };
         let place = Place { segment: segment.base_offset, position: segment.size };
-        let written =
-            segment.file.seek(SeekFrom::Start(segment.size)).and_then(|_| segment.file.write_all(batch));
+        let written = segment
+            .file
+            .seek(SeekFrom::Start(segment.size))
+            .and_then(|_| segment.file.write_all(front))
+            .and_then(|()| segment.file.write_all(rest));
         match written {
             Ok(()) => {
-                segment.size = segment.size.saturating_add(length_of(batch.len()));
+                let size = length_of(front.len()).saturating_add(length_of(rest.len()));
+                segment.size = segment.size.saturating_add(size);
                 Ok(place)
             }
             Err(error) => {

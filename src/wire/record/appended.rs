@@ -11,6 +11,19 @@ use crate::wire::compression::Compression;
 const APPEND_TIME_BIT: i16 = 1 << 3;
 const CONTROL_BIT: i16 = 1 << 5;
 
+/// How many bytes at the front of a batch say where in a log it stands.
+pub const PLACE_BYTES: usize = 16;
+
+/// The front of a batch at its place in a log, of [`PLACE_BYTES`]; what is behind it stays as it is, checksum and all.
+/// `None` for bytes that are no batch.
+pub fn place_front(batch: &[u8], base_offset: i64, leader_epoch: i32) -> Option<[u8; PLACE_BYTES]> {
+    let mut front = *batch.first_chunk()?;
+    let (offset, rest) = front.split_first_chunk_mut()?;
+    *offset = base_offset.to_be_bytes();
+    *rest.last_chunk_mut()? = leader_epoch.to_be_bytes();
+    Some(front)
+}
+
 /// The same batch at its place in a log: with this offset for its first record, and the epoch of the leader that took
 /// it. With `append_time`, in milliseconds since 1970 UTC, its records have that time instead of their producer's.
 ///
@@ -82,6 +95,9 @@ mod tests {
         assert_eq!((placed.base_offset(), placed.last_offset()), (40, 41));
         assert_eq!(placed.partition_leader_epoch(), 3);
         assert_eq!(placed.max_timestamp(), 7);
+
+        let front = place_front(&batch, 40, 3).unwrap();
+        assert_eq!([&front[..], &batch[PLACE_BYTES..]].concat(), place(&batch, 40, 3, None));
 
         let stamped = read(place(&batch, 40, 3, Some(1000)));
         assert_eq!(stamped.timestamp_type(), TimestampType::LogAppendTime);
