@@ -208,6 +208,68 @@ async fn exchange(broker: &Broker, request: &[u8]) -> Option<Bytes> {
     answer
 }
 
+// ---- Logins of another time ---------------------------------------------------------------------------------------------
+
+/// Sends bytes, and reads as many of the answer; `None` where the connection ends instead.
+async fn say(stream: &mut TcpStream, bytes: &[u8], answered: usize) -> Option<Vec<u8>> {
+    stream.write_all(bytes).await.ok()?;
+    let mut answer = vec![0; answered];
+    stream.read_exact(&mut answer).await.ok()?;
+    Some(answer)
+}
+
+#[tokio::test]
+async fn tokens_without_the_head_of_a_request_let_in_too_and_nobody_changes_into_another() {
+    let broker = Broker::builder()
+        .user("u", "p".to_owned())
+        .user("v", "q".to_owned())
+        .session_lifetime(Duration::from_millis(200))
+        .start()
+        .await
+        .unwrap();
+    // SaslHandshake 0 for PLAIN, correlation id 1, no client id; its answer lists the mechanisms behind code 0.
+    let handshake = b"\0\0\0\x11\0\x11\0\0\0\0\0\x01\xff\xff\0\x05PLAIN";
+    let versions = b"\0\0\0\x0a\0\x12\0\0\0\0\0\x02\xff\xff";
+    let offered = 4 + 4 + 2 + 4 + "SCRAM-SHA-512".len() + "SCRAM-SHA-256".len() + "PLAIN".len() + 3 * 2;
+    let connect = async || TcpStream::connect(broker.address()).await.unwrap();
+
+    let mut stream = connect().await;
+    let answer = say(&mut stream, handshake, offered).await.unwrap();
+    assert_eq!(&answer[4..10], [0, 0, 0, 1, 0, 0]);
+    assert_eq!(say(&mut stream, b"\0\0\0\x04\0u\0p", 4).await.unwrap(), [0; 4]);
+    assert!(say(&mut stream, versions, 8).await.is_some());
+    // The same user once more, and then another.
+    let rest = drain(&mut stream).await;
+    assert!(rest > 0);
+    say(&mut stream, handshake, offered).await.unwrap();
+    assert_eq!(say(&mut stream, b"\0\0\0\x04\0u\0p", 4).await.unwrap(), [0; 4]);
+    say(&mut stream, handshake, offered).await.unwrap();
+    assert_eq!(say(&mut stream, b"\0\0\0\x04\0v\0q", 4).await, None);
+
+    let mut stream = connect().await;
+    say(&mut stream, handshake, offered).await.unwrap();
+    assert_eq!(say(&mut stream, b"\0\0\0\x04\0u\0x", 4).await, None);
+
+    // Such a login ends like any other: this asks for metadata when its time is over.
+    let mut stream = connect().await;
+    say(&mut stream, handshake, offered).await.unwrap();
+    say(&mut stream, b"\0\0\0\x04\0u\0p", 4).await.unwrap();
+    let metadata = b"\0\0\0\x0e\0\x03\0\0\0\0\0\x03\xff\xff\0\0\0\0";
+    let started = Instant::now();
+    while say(&mut stream, metadata, 4).await.is_some() {
+        drain(&mut stream).await;
+        tokio::task::yield_now().await;
+    }
+    assert!(started.elapsed() >= Duration::from_millis(190));
+}
+
+/// Reads what is left of an answer.
+async fn drain(stream: &mut TcpStream) -> usize {
+    let mut buffer = vec![0; 1 << 16];
+    stream.readable().await.unwrap();
+    stream.try_read(&mut buffer).unwrap_or(0)
+}
+
 // ---- Our client on a broker that misbehaves -----------------------------------------------------------------------------
 
 /// Writes and reads numbers while this goes wrong: each is there once, in order.

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Ended, encode, milliseconds};
+use super::{Ended, decode, encode, milliseconds};
 use crate::broker::faults::What;
 use crate::broker::requests::{Call, ForHandled, Handle, Reply};
-use crate::wire::message::decode_request;
-use crate::wire::spoken;
 
 /// Writes an answer under this number.
 pub(super) type Encode = Box<dyn FnOnce(&mut BytesMut, i32) -> Result<(), Ended> + Send>;
@@ -35,13 +33,7 @@ impl ForHandled for Begin {
     fn run<R: Handle<Response: Send + 'static>>(self) -> Self::Output {
         let Self { frame, mut call, what } = self;
         let version = call.version;
-        if !spoken::<R>().contains(version) {
-            return Err(Ended::Misbehaved(format!(
-                "version {version} of a request, which is not known here"
-            )));
-        }
-        let received =
-            decode_request::<R>(frame, version).map_err(|error| Ended::Misbehaved(error.to_string()))?;
+        let received = decode::<R>(frame, version)?;
         call.client_id = received.client_id.unwrap_or_default();
         let reply = match what.answer {
             Some(code) => Reply::Now(received.request.refuse(code)),

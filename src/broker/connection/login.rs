@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Result<(), Ended> {
         // Version 0 looks like 1; what follows it does not.
         let version = if head.api_version == 0 { 1 } else { head.api_version };
-        let request = decode::<SaslHandshakeRequest>(frame, version)?;
+        let request = decode::<SaslHandshakeRequest>(frame, version)?.request;
         let exchange = Exchange::new(&request.mechanism);
         let code = match what.answer {
             Some(code) => code,
@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         frame: Bytes,
         what: What,
     ) -> Result<(), Ended> {
-        let request = decode::<SaslAuthenticateRequest>(frame, head.api_version)?;
+        let request = decode::<SaslAuthenticateRequest>(frame, head.api_version)?.request;
         let exchange = self.exchange.take();
         let step = match (what.answer, exchange) {
             (Some(code), _) => Err(code),
@@ -94,16 +94,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.exchange = Some(exchange);
                 (response.with_auth_bytes(token.into()), false)
             }
-            Ok(Step::Done(token, user)) if self.user.as_ref().is_none_or(|known| **known == *user) => {
-                self.user = Some(user.into());
-                let lifetime = self.shared.settings.session_lifetime;
-                self.expires = lifetime.map(|lifetime| Instant::now() + lifetime);
-                let response = response.with_auth_bytes(token.into());
-                // Version 0 has no room for it.
-                let told = lifetime.filter(|_| head.api_version > 0).unwrap_or_default();
-                (response.with_session_lifetime_ms(milliseconds(told).into()), false)
+            Ok(Step::Done(token, user)) => {
+                if self.let_in(&user) {
+                    // Version 0 has no room for it.
+                    let lifetime = self.shared.settings.session_lifetime.filter(|_| head.api_version > 0);
+                    let told = milliseconds(lifetime.unwrap_or_default()).into();
+                    (response.with_auth_bytes(token.into()).with_session_lifetime_ms(told), false)
+                } else {
+                    (refused(ErrorCode::SASL_AUTHENTICATION_FAILED), true)
+                }
             }
-            Ok(Step::Done(..)) => (refused(ErrorCode::SASL_AUTHENTICATION_FAILED), true),
             Err(code) => (refused(code), true),
         };
         encode::<SaslAuthenticateRequest>(
@@ -113,6 +113,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             head.correlation_id,
         )?;
         if refused { Err(misbehaved("it was not let in")) } else { Ok(()) }
+    }
+
+    /// Lets a user in for as long as a login lasts; `false` where somebody else is in already.
+    fn let_in(&mut self, user: &str) -> bool {
+        if self.user.as_deref().is_some_and(|known| known != user) {
+            return false;
+        }
+        self.user = Some(user.into());
+        self.expires = self.shared.settings.session_lifetime.map(|lifetime| Instant::now() + lifetime);
+        true
     }
 
     /// A token with nothing but its length, answered by another.
@@ -131,11 +141,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.exchange = Some(exchange);
                 token
             }
-            Step::Done(token, user) => {
-                self.user = Some(user.into());
+            Step::Done(token, user) if self.let_in(&user) => {
                 self.bare_tokens = false;
                 token
             }
+            Step::Done(..) => return Err(misbehaved("it came back as somebody else")),
         };
         self.output.put_u32(u32::try_from(answer.len()).unwrap_or_default());
         self.output.put_slice(&answer);

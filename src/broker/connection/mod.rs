@@ -30,7 +30,7 @@ use super::sasl::Exchange;
 use super::shared::{Held, Shared, now};
 use crate::wire::api::api_name;
 use crate::wire::frame::frame_length;
-use crate::wire::message::{RequestHead, decode_request, encode_response};
+use crate::wire::message::{ReceivedRequest, RequestHead, decode_request, encode_response};
 use crate::wire::spoken;
 
 /// What a request may have that brings no records.
@@ -359,12 +359,13 @@ fn milliseconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
 
-fn decode<R: Request>(frame: Bytes, version: i16) -> Result<R, Ended> {
+/// The request in a frame, and who it is from.
+fn decode<R: Request>(frame: Bytes, version: i16) -> Result<ReceivedRequest<R>, Ended> {
     if !spoken::<R>().contains(version) {
-        return Err(Ended::Misbehaved(format!("version {version} of a request, which is not known here")));
+        let name = api_name(R::KEY);
+        return Err(Ended::Misbehaved(format!("{name} in version {version}, which is not known here")));
     }
-    let received = decode_request::<R>(frame, version);
-    received.map(|received| received.request).map_err(|error| Ended::Misbehaved(error.to_string()))
+    decode_request::<R>(frame, version).map_err(|error| Ended::Misbehaved(error.to_string()))
 }
 
 fn encode<R: Request>(
