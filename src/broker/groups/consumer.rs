@@ -111,20 +111,23 @@ impl Consumer {
         if said.epoch == LEAVES || said.epoch == LEAVES_FOR_A_WHILE {
             return self.leave(&said, topics, now);
         }
-        let id = if said.epoch == 0 { self.enter(&said)? } else { said.member_id.clone() };
-        self.check_member(&id, &said)?;
+        // Before anybody is let in: what cannot be understood leaves no member behind.
+        let pattern = understand(&said)?;
         let joins = said.epoch == 0;
-        let full = joins || said.owned.is_some();
-        let changed = self.take_in(&id, said, now)?;
+        let id = if joins { self.enter(&said)? } else { said.member_id.clone() };
+        self.check_member(&id, &said)?;
+        // Whoever joins has nothing; others have what they say, or may have all that they were told of.
+        let owned = if joins { Some(Owned::new()) } else { said.owned.clone() };
+        let changed = self.take_in(&id, said, pattern, now)?;
         let present = self.partitions_read(topics);
         if changed || present != self.seen {
             self.epoch = self.epoch.saturating_add(1);
             self.seen = present;
         }
         self.assign(topics);
-        self.reconcile(&id, now);
+        self.reconcile(&id, owned.as_ref(), now);
         let member = self.members.get_mut(&id).ok_or_else(unknown)?;
-        let news = full || member.told.as_ref() != Some(&member.assigned);
+        let news = owned.is_some() || member.told.as_ref() != Some(&member.assigned);
         member.told = Some(member.assigned.clone());
         Ok(Told { member_id: id, epoch: member.epoch, assignment: news.then(|| member.assigned.clone()) })
     }
@@ -207,24 +210,13 @@ impl Consumer {
     }
 
     /// Notes what a member says; `true` where partitions may have to be shared out anew.
-    fn take_in(&mut self, id: &str, said: Heartbeat, now: Instant) -> Result<bool, (ErrorCode, String)> {
-        if let Some(assignor) = &said.assignor
-            && Assignor::find(assignor).is_none()
-        {
-            return Err((
-                ErrorCode::UNSUPPORTED_ASSIGNOR,
-                format!("ServerAssignor {assignor} is not supported. Supported assignors: uniform, range."),
-            ));
-        }
-        let pattern = match said.pattern.as_deref() {
-            None | Some("") => None,
-            Some(pattern) => Some(regex_lite::Regex::new(&format!("^(?:{pattern})$")).map_err(|error| {
-                (
-                    ErrorCode::INVALID_REGULAR_EXPRESSION,
-                    format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}."),
-                )
-            })?),
-        };
+    fn take_in(
+        &mut self,
+        id: &str,
+        said: Heartbeat,
+        pattern: Option<regex_lite::Regex>,
+        now: Instant,
+    ) -> Result<bool, (ErrorCode, String)> {
         let member = self.members.get_mut(id).ok_or_else(unknown)?;
         let mut changed = said.epoch == 0 && member.epoch == 0;
         let known = &mut member.said;
@@ -252,12 +244,11 @@ impl Consumer {
         if let Some(owned) = said.owned {
             // What it no longer has, it has let go.
             member.revoking.retain(|partition| owned.contains(partition));
-            known.owned = Some(owned);
         }
         if said.epoch == 0 {
             member.revoking.clear();
             member.told = None;
-            known.owned = Some(Owned::new());
+            member.away = false;
         }
         member.session = Some(now + SESSION_TIMEOUT);
         Ok(changed)
@@ -289,8 +280,9 @@ impl Consumer {
         self.assignment_epoch = self.epoch;
     }
 
-    /// Brings what a member may have one step closer to what it is to have.
-    fn reconcile(&mut self, id: &str, now: Instant) {
+    /// Brings what a member may have one step closer to what it is to have. `owned` is what it says that it has; where it
+    /// does not say, it may have begun with all that it was told of.
+    fn reconcile(&mut self, id: &str, owned: Option<&Owned>, now: Instant) {
         let taken: Owned = self
             .members
             .iter()
@@ -307,8 +299,10 @@ impl Consumer {
         member.revocation = None;
         let dropped: Owned = member.assigned.difference(&target).copied().collect();
         member.assigned.retain(|partition| target.contains(partition));
-        let holds = member.said.owned.clone().unwrap_or_default();
-        member.revoking = dropped.intersection(&holds).copied().collect();
+        member.revoking = match owned {
+            Some(owned) => dropped.intersection(owned).copied().collect(),
+            None => dropped,
+        };
         if !member.revoking.is_empty() {
             let patience = member.said.rebalance_timeout.unwrap_or(SESSION_TIMEOUT);
             member.revocation = Some(now + patience);
@@ -399,6 +393,27 @@ impl Consumer {
     pub(in crate::broker) fn reads(&self, name: &str, topics: &Topics) -> bool {
         let Some((id, _)) = topics.get(name) else { return false };
         self.members.values().any(|member| Self::read_by(member, topics).contains(id))
+    }
+}
+
+/// The pattern of what a heartbeat says, if all of that can be understood.
+fn understand(said: &Heartbeat) -> Result<Option<regex_lite::Regex>, (ErrorCode, String)> {
+    if let Some(assignor) = &said.assignor
+        && Assignor::find(assignor).is_none()
+    {
+        return Err((
+            ErrorCode::UNSUPPORTED_ASSIGNOR,
+            format!("ServerAssignor {assignor} is not supported. Supported assignors: uniform, range."),
+        ));
+    }
+    match said.pattern.as_deref() {
+        None | Some("") => Ok(None),
+        Some(pattern) => regex_lite::Regex::new(&format!("^(?:{pattern})$")).map(Some).map_err(|error| {
+            (
+                ErrorCode::INVALID_REGULAR_EXPRESSION,
+                format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}."),
+            )
+        }),
     }
 }
 
@@ -497,10 +512,30 @@ mod tests {
         topics.insert("other".to_owned(), (Uuid::from_u128(9), 1));
         let told = group.heartbeat(beat("a", 1, None), &topics, now).unwrap();
         assert_eq!(told.assignment.unwrap().len(), 5);
+        // What cannot be understood leaves no member behind.
         let wrong = Heartbeat { pattern: Some("(".to_owned()), ..beat("b", 0, None) };
         assert_eq!(
             group.heartbeat(wrong, &topics, now).unwrap_err().0,
             ErrorCode::INVALID_REGULAR_EXPRESSION
         );
+        let wrong = Heartbeat { assignor: Some("magic".to_owned()), ..beat("b", 0, None) };
+        assert_eq!(group.heartbeat(wrong, &topics, now).unwrap_err().0, ErrorCode::UNSUPPORTED_ASSIGNOR);
+        assert_eq!(group.members.keys().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn what_a_member_was_told_of_is_its_own_until_it_says_otherwise() {
+        let now = Instant::now();
+        let (mut group, topics) = (Consumer::default(), topics());
+        // Told of all four, and not heard of since: it may be reading them.
+        group.heartbeat(beat("a", 0, None), &topics, now).unwrap();
+        group.heartbeat(beat("b", 0, None), &topics, now).unwrap();
+        let told = group.heartbeat(beat("a", 1, None), &topics, now).unwrap();
+        assert_eq!((told.epoch, told.assignment), (1, Some(partitions(0..2))));
+        let other = group.heartbeat(beat("b", 2, None), &topics, now).unwrap();
+        assert_eq!(other.assignment, None, "two would read the same");
+        group.heartbeat(beat("a", 1, Some(partitions(0..2))), &topics, now).unwrap();
+        let other = group.heartbeat(beat("b", 2, None), &topics, now).unwrap();
+        assert_eq!(other.assignment, Some(partitions(2..4)));
     }
 }

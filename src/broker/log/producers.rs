@@ -1,7 +1,7 @@
 //! What a partition knows of its producers (KIP-98): which batches each wrote last, so that a repetition is told from
 //! news, and where its open transaction begins.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::wire::error_code::ErrorCode;
 
@@ -47,7 +47,11 @@ impl ProducerState {
 
 /// The producers of a partition.
 #[derive(Debug, Default)]
-pub(in crate::broker) struct Producers(HashMap<i64, ProducerState>);
+pub(in crate::broker) struct Producers {
+    known: HashMap<i64, ProducerState>,
+    /// Where open transactions begin: every fetch asks for the first.
+    open: BTreeSet<i64>,
+}
 
 /// What a batch's stamp says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,7 @@ pub(in crate::broker) enum Verdict {
 impl Producers {
     /// Whether a batch with this stamp may be appended.
     pub(in crate::broker) fn check(&self, stamp: &Stamp) -> Result<Verdict, ErrorCode> {
-        let Some(known) = self.0.get(&stamp.producer_id) else { return Ok(Verdict::New) };
+        let Some(known) = self.known.get(&stamp.producer_id) else { return Ok(Verdict::New) };
         if stamp.epoch < known.epoch {
             return Err(ErrorCode::INVALID_PRODUCER_EPOCH);
         }
@@ -110,6 +114,7 @@ impl Producers {
         });
         if stamp.transactional && known.transaction_start.is_none() {
             known.transaction_start = Some(base_offset);
+            self.open.insert(base_offset);
         }
     }
 
@@ -128,24 +133,28 @@ impl Producers {
         }
         known.last_timestamp = timestamp;
         known.last_offset = offset;
-        known.transaction_start.take()
+        let began = known.transaction_start.take();
+        if let Some(began) = began {
+            self.open.remove(&began);
+        }
+        began
     }
 
     /// Where the oldest open transaction begins.
     pub(in crate::broker) fn first_open_offset(&self) -> Option<i64> {
-        self.0.values().filter_map(|producer| producer.transaction_start).min()
+        self.open.first().copied()
     }
 
     pub(in crate::broker) fn get(&self, producer_id: i64) -> Option<&ProducerState> {
-        self.0.get(&producer_id)
+        self.known.get(&producer_id)
     }
 
     pub(in crate::broker) fn iter(&self) -> impl Iterator<Item = (i64, &ProducerState)> {
-        self.0.iter().map(|(id, state)| (*id, state))
+        self.known.iter().map(|(id, state)| (*id, state))
     }
 
     fn entry(&mut self, producer_id: i64, epoch: i16) -> &mut ProducerState {
-        self.0.entry(producer_id).or_insert_with(|| ProducerState {
+        self.known.entry(producer_id).or_insert_with(|| ProducerState {
             epoch,
             last_timestamp: -1,
             transaction_start: None,
@@ -155,13 +164,14 @@ impl Producers {
     }
 
     fn make_room(&mut self) {
-        if self.0.len() < MOST_PRODUCERS {
+        if self.known.len() < MOST_PRODUCERS {
             return;
         }
-        let mut offsets: Vec<i64> = self.0.values().map(|producer| producer.last_offset).collect();
+        let mut offsets: Vec<i64> = self.known.values().map(|producer| producer.last_offset).collect();
         let middle = offsets.len() / 2;
         let (_, &mut median, _) = offsets.select_nth_unstable(middle);
-        self.0.retain(|_, producer| producer.last_offset > median || producer.transaction_start.is_some());
+        self.known
+            .retain(|_, producer| producer.last_offset > median || producer.transaction_start.is_some());
     }
 }
 
