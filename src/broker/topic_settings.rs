@@ -12,6 +12,9 @@ const HOUR_MS: i64 = 60 * 60 * 1000;
 /// The largest batch: 1 MiB and the 12 bytes in front of it.
 const MESSAGE_BYTES: usize = 1024 * 1024 + 12;
 
+/// What a value may have in bytes: none that makes sense comes near.
+const LONGEST_VALUE: usize = 64;
+
 /// What a topic's settings come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TopicSettings {
@@ -91,6 +94,9 @@ impl TopicSettings {
             .iter()
             .find(|known| known.name == name)
             .ok_or_else(|| format!("Unknown topic config name: {name}"))?;
+        if value.is_some_and(|value| value.len() > LONGEST_VALUE) {
+            return Err(format!("Invalid value for configuration {name}: it is too long"));
+        }
         self.apply(known.name, value.unwrap_or(known.default))?;
         match value {
             Some(value) => self.given.insert(known.name, value.to_owned()),
@@ -182,6 +188,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_and_changes_nothing() {
         let mut settings = TopicSettings::default();
+        assert!(settings.set("retention.ms", Some(&format!("{}5", " ".repeat(LONGEST_VALUE)))).is_err());
         for (name, value) in [
             ("retention.ms", "soon"),
             ("retention.bytes", "-2"),

@@ -19,6 +19,11 @@ use crate::wire::record::{ControlType, ProducerStamp};
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(15);
 /// Transactional ids that are remembered.
 const MOST_TRANSACTIONAL_IDS: usize = 10_000;
+/// Partitions of all open transactions, and offsets that wait for the end of one.
+const MOST_PARTITIONS: usize = 200_000;
+const MOST_OFFSETS: usize = 10_000;
+/// Their names, in all.
+const MOST_NAME_BYTES: usize = 16 * 1024 * 1024;
 
 /// Every transactional id.
 #[derive(Debug, Default)]
@@ -132,6 +137,13 @@ impl Transactions {
         }
     }
 
+    /// Whether so many more partitions and offsets find room.
+    fn has_room(&self, partitions: usize, offsets: usize) -> bool {
+        let held = |of: fn(&Transaction) -> usize| self.0.values().map(of).fold(0, usize::saturating_add);
+        held(|transaction| transaction.partitions.len()).saturating_add(partitions) <= MOST_PARTITIONS
+            && held(|transaction| transaction.offsets.len()).saturating_add(offsets) <= MOST_OFFSETS
+    }
+
     pub(super) fn forget_topic(&mut self, topic: &str) {
         for transaction in self.0.values_mut() {
             transaction.partitions.retain(|(name, _)| name != topic);
@@ -167,7 +179,7 @@ impl Cluster {
         }
         let identity = match self.transactions.0.get(name).map(Transaction::identity) {
             None => {
-                self.forget_idle_transaction()?;
+                self.make_room_for_transaction()?;
                 Identity { producer_id: self.new_producer_id()?, epoch: 0 }
             }
             Some(current) => {
@@ -206,15 +218,16 @@ impl Cluster {
         Ok(identity)
     }
 
-    /// Makes room for one more transactional id, at the expense of one that has nothing open.
-    fn forget_idle_transaction(&mut self) -> Result<(), ErrorCode> {
-        if self.transactions.0.len() < MOST_TRANSACTIONAL_IDS {
-            return Ok(());
+    /// Makes room for one more transactional id, at the expense of those that have nothing open.
+    fn make_room_for_transaction(&mut self) -> Result<(), ErrorCode> {
+        let known = &mut self.transactions.0;
+        let mut bytes = known.keys().map(String::len).fold(0, usize::saturating_add);
+        while known.len() >= MOST_TRANSACTIONAL_IDS || bytes > MOST_NAME_BYTES {
+            let idle = known.iter().position(|(_, transaction)| transaction.state != State::Ongoing);
+            let forgotten = idle.and_then(|idle| known.shift_remove_index(idle));
+            let (name, _) = forgotten.ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
+            bytes = bytes.saturating_sub(name.len());
         }
-        let idle =
-            self.transactions.0.iter().position(|(_, transaction)| transaction.state != State::Ongoing);
-        let idle = idle.ok_or(ErrorCode::COORDINATOR_NOT_AVAILABLE)?;
-        self.transactions.0.shift_remove_index(idle);
         Ok(())
     }
 
@@ -230,9 +243,13 @@ impl Cluster {
         &mut self,
         name: &str,
         producer: Identity,
-        partitions: impl IntoIterator<Item = (String, i32)>,
+        partitions: impl IntoIterator<Item = (String, i32), IntoIter: ExactSizeIterator>,
         now: Now,
     ) -> Result<(), ErrorCode> {
+        let partitions = partitions.into_iter();
+        if !self.transactions.has_room(partitions.len(), 0) {
+            return Err(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+        }
         let transaction = self.transaction_of(name, producer)?;
         let before = (transaction.state, transaction.partitions.len());
         transaction.partitions.extend(partitions);
@@ -258,6 +275,9 @@ impl Cluster {
         announced: bool,
         now: Now,
     ) -> Result<(), ErrorCode> {
+        if !self.transactions.has_room(0, offsets.len()) {
+            return Err(ErrorCode::COORDINATOR_NOT_AVAILABLE);
+        }
         let transaction = self.transaction_of(name, producer)?;
         if announced && transaction.state != State::Ongoing {
             return Err(ErrorCode::INVALID_TXN_STATE);

@@ -108,14 +108,10 @@ impl Classic {
         }
     }
 
-    /// The size of what members have said of themselves.
+    /// About how much memory members and their ids take.
     pub(in crate::broker) fn held_bytes(&self) -> usize {
-        let of = |member: &Member| {
-            let protocols = member.candidate.protocols.iter();
-            let sizes = protocols.map(|(name, metadata)| name.len().saturating_add(metadata.len()));
-            sizes.fold(member.assignment.len(), usize::saturating_add)
-        };
-        self.members.values().map(of).fold(0, usize::saturating_add)
+        let pending = self.pending.keys().map(String::len).fold(0, usize::saturating_add);
+        self.members.values().map(Member::held_bytes).fold(pending, usize::saturating_add)
     }
 
     // ---- Joining --------------------------------------------------------------------------------------------------
@@ -578,7 +574,23 @@ impl Classic {
     }
 }
 
+impl Candidate {
+    /// About how much memory it takes.
+    pub(in crate::broker) fn held_bytes(&self) -> usize {
+        let protocols =
+            self.protocols.iter().map(|(name, metadata)| name.len().saturating_add(metadata.len()));
+        // A member's name stands in its id, and that in several places.
+        let names = [&self.client_id, &self.client_host, &self.member_id, &self.protocol_type];
+        let names = names.into_iter().chain(&self.instance).map(|name| name.len().saturating_mul(4));
+        protocols.chain(names).fold(0, usize::saturating_add)
+    }
+}
+
 impl Member {
+    fn held_bytes(&self) -> usize {
+        self.assignment.len().saturating_add(self.candidate.held_bytes())
+    }
+
     fn offers(&self, protocol: &str) -> bool {
         self.candidate.protocols.iter().any(|(name, _)| name == protocol)
     }

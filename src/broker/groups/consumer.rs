@@ -17,6 +17,9 @@ use crate::wire::error_code::ErrorCode;
 pub(in crate::broker) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 const MOST_MEMBERS: usize = 1000;
+/// What a pattern may take when it is made ready, and how long it may be.
+const PATTERN_BYTES: usize = 64 * 1024;
+const LONGEST_PATTERN: usize = 1024;
 /// Epochs with which a member leaves: for good, or, static, for a while.
 const LEAVES: i32 = -1;
 const LEAVES_FOR_A_WHILE: i32 = -2;
@@ -38,6 +41,17 @@ pub(in crate::broker) struct Heartbeat {
     pub(in crate::broker) pattern: Option<String>,
     pub(in crate::broker) assignor: Option<String>,
     pub(in crate::broker) owned: Option<Owned>,
+}
+
+impl Heartbeat {
+    /// About how much memory is taken by what is remembered of it.
+    pub(in crate::broker) fn held_bytes(&self) -> usize {
+        let names = [&self.member_id, &self.client_id, &self.client_host].into_iter();
+        let names = names.chain(&self.instance).chain(&self.rack).map(|name| name.len().saturating_mul(4));
+        let topics = self.topics.iter().flatten().map(|name| name.len().saturating_add(64));
+        let pattern = self.pattern.as_ref().map(|_| PATTERN_BYTES);
+        names.chain(topics).chain(pattern).fold(0, usize::saturating_add)
+    }
 }
 
 /// What a member is told.
@@ -94,6 +108,11 @@ impl Consumer {
         } else {
             "Stable"
         }
+    }
+
+    /// About how much memory members take.
+    pub(in crate::broker) fn held_bytes(&self) -> usize {
+        self.members.values().map(|member| member.said.held_bytes()).fold(0, usize::saturating_add)
     }
 
     pub(in crate::broker) fn assignor(&self) -> Assignor {
@@ -406,14 +425,22 @@ fn understand(said: &Heartbeat) -> Result<Option<regex_lite::Regex>, (ErrorCode,
             format!("ServerAssignor {assignor} is not supported. Supported assignors: uniform, range."),
         ));
     }
+    let refused = |reason: &str| {
+        let pattern = said.pattern.as_deref().unwrap_or_default();
+        let shown: String = pattern.chars().take(100).collect();
+        (
+            ErrorCode::INVALID_REGULAR_EXPRESSION,
+            format!("SubscribedTopicRegex `{shown}` is not a valid regular expression: {reason}."),
+        )
+    };
     match said.pattern.as_deref() {
         None | Some("") => Ok(None),
-        Some(pattern) => regex_lite::Regex::new(&format!("^(?:{pattern})$")).map(Some).map_err(|error| {
-            (
-                ErrorCode::INVALID_REGULAR_EXPRESSION,
-                format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}."),
-            )
-        }),
+        Some(pattern) if pattern.len() > LONGEST_PATTERN => Err(refused("it is too long")),
+        Some(pattern) => regex_lite::RegexBuilder::new(&format!("^(?:{pattern})$"))
+            .size_limit(PATTERN_BYTES)
+            .build()
+            .map(Some)
+            .map_err(|error| refused(&error.to_string())),
     }
 }
 
@@ -518,6 +545,13 @@ mod tests {
             group.heartbeat(wrong, &topics, now).unwrap_err().0,
             ErrorCode::INVALID_REGULAR_EXPRESSION
         );
+        for pattern in ["a".repeat(LONGEST_PATTERN + 1), "(a{1000}){1000}".to_owned()] {
+            let large = Heartbeat { pattern: Some(pattern), ..beat("b", 0, None) };
+            assert_eq!(
+                group.heartbeat(large, &topics, now).unwrap_err().0,
+                ErrorCode::INVALID_REGULAR_EXPRESSION
+            );
+        }
         let wrong = Heartbeat { assignor: Some("magic".to_owned()), ..beat("b", 0, None) };
         assert_eq!(group.heartbeat(wrong, &topics, now).unwrap_err().0, ErrorCode::UNSUPPORTED_ASSIGNOR);
         assert_eq!(group.members.keys().collect::<Vec<_>>(), ["a"]);

@@ -17,13 +17,17 @@ use crate::wire::error_code::ErrorCode;
 const MOST_GROUPS: usize = 10_000;
 /// Committed offsets of all groups.
 const MOST_OFFSETS: usize = 200_000;
-/// What all members of all classic groups say of themselves.
+/// What all groups and what their members say of themselves take.
 const MOST_MEMBER_BYTES: usize = 64 * 1024 * 1024;
+/// What stands beside all committed offsets.
+const MOST_METADATA_BYTES: usize = 64 * 1024 * 1024;
 
 /// Every group.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     pub(super) all: IndexMap<String, Group>,
+    /// What stands beside committed offsets takes no more than this: counted up, and anew when it seems too much.
+    metadata_bytes: usize,
 }
 
 /// One group.
@@ -119,7 +123,7 @@ impl Groups {
             if name.is_empty() {
                 return Err(ErrorCode::INVALID_GROUP_ID);
             }
-            if self.all.len() >= MOST_GROUPS {
+            if self.all.len() >= MOST_GROUPS || !self.has_room(name.len()) {
                 return Err(ErrorCode::COORDINATOR_NOT_AVAILABLE);
             }
         }
@@ -154,19 +158,32 @@ impl Groups {
         }
     }
 
-    /// Whether one more member's words of this size find room.
+    /// Whether so much more finds room, of what members say of themselves.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
-        let held = self.all.values().map(|group| match &group.kind {
-            Kind::Classic(classic) => classic.held_bytes(),
-            Kind::Consumer(_) => 0,
+        let held = self.all.iter().map(|(name, group)| {
+            let members = match &group.kind {
+                Kind::Classic(classic) => classic.held_bytes(),
+                Kind::Consumer(consumer) => consumer.held_bytes(),
+            };
+            members.saturating_add(name.len())
         });
         held.fold(bytes, usize::saturating_add) <= MOST_MEMBER_BYTES
     }
 
-    /// Whether one more offset finds room.
-    pub(super) fn has_room_for_offsets(&self, count: usize) -> bool {
+    /// Whether so many more offsets, with so many bytes beside them, find room.
+    pub(super) fn has_room_for_offsets(&mut self, count: usize, metadata_bytes: usize) -> bool {
         let held = self.all.values().map(|group| group.offsets.len());
-        held.fold(count, usize::saturating_add) <= MOST_OFFSETS
+        if held.fold(count, usize::saturating_add) > MOST_OFFSETS {
+            return false;
+        }
+        self.metadata_bytes = self.metadata_bytes.saturating_add(metadata_bytes);
+        if self.metadata_bytes > MOST_METADATA_BYTES {
+            // Most of it may have been overwritten.
+            let offsets = self.all.values().flat_map(|group| group.offsets.values());
+            let held = offsets.map(|offset| offset.metadata.len()).fold(0, usize::saturating_add);
+            self.metadata_bytes = held.saturating_add(metadata_bytes);
+        }
+        self.metadata_bytes <= MOST_METADATA_BYTES
     }
 
     /// Notes an offset, and gives back what is to be remembered of it.
@@ -213,4 +230,38 @@ fn subscription(metadata: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = behind;
         Some(name)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offset(bytes: usize) -> SavedOffset {
+        SavedOffset { offset: 1, leader_epoch: 0, metadata: "x".repeat(bytes) }
+    }
+
+    #[test]
+    fn what_stands_beside_offsets_is_bounded_and_may_be_overwritten_for_ever() {
+        let mut groups = Groups::default();
+        let each = MOST_METADATA_BYTES / 10;
+        for number in 0..1000 {
+            assert!(groups.has_room_for_offsets(1, each), "{number}");
+            groups.commit("g", "t", number % 9, offset(each));
+        }
+        assert!(groups.has_room_for_offsets(1, each));
+        groups.commit("g", "t", 9, offset(each));
+        assert!(!groups.has_room_for_offsets(1, each));
+    }
+
+    #[test]
+    fn names_of_groups_are_bounded_together() {
+        let mut groups = Groups::default();
+        let long = "g".repeat(MOST_MEMBER_BYTES / 3);
+        for number in 0..2 {
+            assert!(groups.get_or_new(&format!("{long}{number}")).is_ok());
+        }
+        assert!(groups.get_or_new("small").is_ok());
+        assert!(groups.get_or_new(&format!("{long}3")).is_err());
+        assert!(groups.get_or_new("small").is_ok(), "one that is there");
+    }
 }

@@ -65,9 +65,11 @@ pub(super) fn commit(
         instance: request.group_instance_id.as_deref(),
         generation: request.generation_id_or_member_epoch,
     };
-    let count = request.topics.iter().map(|topic| topic.partitions.len()).sum();
+    let asked = request.topics.iter().flat_map(|topic| &topic.partitions);
+    let sizes: Vec<_> =
+        asked.map(|asked| asked.committed_metadata.as_ref().map_or(0, |text| text.len())).collect();
     let allowed = call.coordinates(on, &group).and_then(|()| {
-        if !on.groups.has_room_for_offsets(count) {
+        if !on.groups.has_room_for_offsets(sizes.len(), sizes.iter().sum()) {
             return Err(ErrorCode::INVALID_COMMIT_OFFSET_SIZE);
         }
         // Of a group that is not there, nobody is a member.

@@ -68,6 +68,10 @@ pub(super) fn heartbeat(
     if !joins && !on.groups.all.contains_key(&name) {
         return Reply::Now(refused(ErrorCode::UNKNOWN_MEMBER_ID, "The group is not there."));
     }
+    // A member may also say more of itself later.
+    if !on.groups.has_room(said.held_bytes()) {
+        return Reply::Now(refused(ErrorCode::GROUP_MAX_SIZE_REACHED, "There is no room for more members."));
+    }
     let group = match on.groups.consumer(&name) {
         Ok(group) => group,
         Err(code) => return Reply::Now(refused(code, "The group has members of the classic protocol.")),

@@ -67,13 +67,11 @@ pub(super) fn join(request: JoinGroupRequest, on: &mut Cluster, call: &Call) -> 
         may_skip: call.version >= MAY_SKIP,
     };
     let allowed = call.coordinates(on, &request.group_id).and_then(|()| {
-        let held =
-            candidate.protocols.iter().map(|(_, metadata)| metadata.len()).fold(0, usize::saturating_add);
         if request.group_id.is_empty() {
             Err(ErrorCode::INVALID_GROUP_ID)
         } else if !on.settings.session_timeouts.contains(&candidate.session_timeout) {
             Err(ErrorCode::INVALID_SESSION_TIMEOUT)
-        } else if !on.groups.has_room(held) {
+        } else if !on.groups.has_room(candidate.held_bytes()) {
             Err(ErrorCode::GROUP_MAX_SIZE_REACHED)
         } else {
             Ok(())
@@ -111,6 +109,10 @@ fn group<'a>(on: &'a mut Cluster, call: &Call, name: &str) -> Result<&'a mut Cla
 }
 
 pub(super) fn sync(request: SyncGroupRequest, on: &mut Cluster, call: &Call) -> Reply<SyncGroupResponse> {
+    let size = request.assignments.iter().map(|assignment| assignment.assignment.len());
+    if !on.groups.has_room(size.fold(0, usize::saturating_add)) {
+        return Reply::Now(refused_sync(ErrorCode::GROUP_MAX_SIZE_REACHED));
+    }
     let classic = match group(on, call, &request.group_id) {
         Ok(classic) => classic,
         Err(code) => return Reply::Now(refused_sync(code)),

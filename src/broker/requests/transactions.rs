@@ -180,9 +180,11 @@ pub(super) fn commit_offsets(
         instance: request.group_instance_id.as_deref(),
         generation: request.generation_id,
     };
-    let count = request.topics.iter().map(|topic| topic.partitions.len()).sum();
+    let asked = request.topics.iter().flat_map(|topic| &topic.partitions);
+    let sizes: Vec<_> =
+        asked.map(|asked| asked.committed_metadata.as_ref().map_or(0, |text| text.len())).collect();
     let allowed = call.coordinates(on, &group).and_then(|()| {
-        if !on.groups.has_room_for_offsets(count) {
+        if !on.groups.has_room_for_offsets(sizes.len(), sizes.iter().sum()) {
             return Err(ErrorCode::INVALID_COMMIT_OFFSET_SIZE);
         }
         // Old producers do not say as which member they commit.
