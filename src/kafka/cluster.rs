@@ -2,8 +2,9 @@
 //!
 //! Readers take the snapshot without a lock; one that has grown old is asked for anew while they go on with it.
 //! Refreshes are shared: who asks while one is under way for the same topics waits for it and sends nothing. Each
-//! broker has one connection, made when first needed; after a failure the next attempt waits its turn. When no known
-//! broker can be reached, or a broker says so, the bootstrap list is asked again (KIP-899, KIP-1102).
+//! broker has one connection for each [`Lane`], made when first needed; after a failure the next attempt waits its
+//! turn. When no known broker can be reached, or a broker says so, the bootstrap list is asked again (KIP-899,
+//! KIP-1102). Who coordinates a group or a transactional id is asked once, and again after a broker denies it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
+use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::time::{Instant, sleep_until};
 
@@ -21,12 +22,17 @@ use super::backoff::Backoff;
 use super::connection::{Connection, Pending, Rider};
 use super::error::Error;
 use super::metadata::{BrokerId, Snapshot};
+use super::printable::printable;
 use super::settings::Settings;
 use crate::wire::api::before_versions_are_known;
 use crate::wire::error_code::{ErrorCode, Reaction};
 
 /// How long a topic may take to come into being, or its partitions to get leaders.
 const TOPIC_WAIT: Duration = Duration::from_secs(5);
+/// No version is too new.
+pub(super) const NEWEST: i16 = i16::MAX;
+/// The newest version of FindCoordinator that asks for one key.
+const ONE_COORDINATOR: i16 = 3;
 
 /// Shared by everything that one client made.
 #[derive(Debug)]
@@ -35,7 +41,7 @@ pub(super) struct Cluster {
     snapshot: ArcSwap<Snapshot>,
     /// Whether the snapshot is being asked for anew because of its age.
     renewing: AtomicBool,
-    slots: Mutex<HashMap<BrokerId, Arc<tokio::sync::Mutex<Slot>>>>,
+    slots: Mutex<HashMap<(BrokerId, Lane), SharedSlot>>,
     /// Held while a refresh is under way; counts those that succeeded.
     refreshes: tokio::sync::Mutex<u64>,
     /// A copy of the count that can be read while a refresh is under way.
@@ -44,7 +50,28 @@ pub(super) struct Cluster {
     bootstrap: Mutex<Option<Connection>>,
     /// The topics that producers and consumers of this client have asked for: refreshed together.
     topics: Mutex<BTreeSet<Arc<str>>>,
+    coordinators: Mutex<HashMap<(CoordinatorOf, Arc<str>), BrokerId>>,
 }
+
+/// What a connection is used for. A broker answers one request of a connection after the other, so that one which may
+/// wait at the broker holds up those behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// What is answered at once.
+    Prompt,
+    /// Fetches.
+    Waiting,
+}
+
+/// What a broker coordinates; the number is the protocol's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum CoordinatorOf {
+    /// The members and offsets of a group.
+    Group = 0,
+}
+
+/// Locked while a connection is made, so that it is made once.
+type SharedSlot = Arc<tokio::sync::Mutex<Slot>>;
 
 /// The connection to one broker, and what became of the last attempts.
 #[derive(Debug, Default)]
@@ -67,6 +94,7 @@ impl Cluster {
             refreshed: AtomicU64::new(0),
             bootstrap: Mutex::default(),
             topics: Mutex::default(),
+            coordinators: Mutex::default(),
         };
         cluster.bootstrap(metadata_request(Some(topics), false)).await?;
         Ok(Arc::new(cluster))
@@ -166,13 +194,14 @@ impl Cluster {
     pub(super) async fn send<R: Request>(
         &self,
         broker: BrokerId,
+        lane: Lane,
         request: &R,
         newest: i16,
         within: Duration,
     ) -> Result<Pending<R>, Error> {
         let mut ticket = None;
         let connection = self
-            .connection_with(broker, |address| {
+            .connection_with(broker, lane, |address| {
                 let Some(version) = before_versions_are_known::<R>() else { return Ok(None) };
                 let (rider, own) = Rider::new(address, &self.settings.client_id, request, version, within)?;
                 ticket = Some(own);
@@ -186,8 +215,8 @@ impl Cluster {
     }
 
     /// The connection to a broker, made if there is none.
-    async fn connection(&self, broker: BrokerId) -> Result<Connection, Error> {
-        self.connection_with(broker, |_| Ok(None)).await
+    pub(super) async fn connection(&self, broker: BrokerId) -> Result<Connection, Error> {
+        self.connection_with(broker, Lane::Prompt, |_| Ok(None)).await
     }
 
     /// The connection to a broker; where it has to be made, with a rider. Waits out the back-off after a failed
@@ -195,11 +224,18 @@ impl Cluster {
     async fn connection_with(
         &self,
         broker: BrokerId,
+        lane: Lane,
         rider: impl FnOnce(&Address) -> Result<Option<Rider>, Error>,
     ) -> Result<Connection, Error> {
-        let slot =
-            Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(broker).or_default());
+        let slot = self.slot(broker, lane);
         let mut slot = slot.lock().await;
+        // The first fetch takes over what is there: the first message is then a login nearer.
+        if lane == Lane::Waiting
+            && !slot.connection.as_ref().is_some_and(Connection::is_usable)
+            && let Ok(mut prompt) = self.slot(broker, Lane::Prompt).try_lock()
+        {
+            slot.connection = prompt.connection.take();
+        }
         // A broker may have moved to another address since.
         let reaches = |connection: &&Connection, address: &Address| {
             connection.is_usable() && connection.broker().same_endpoint(address)
@@ -227,6 +263,53 @@ impl Cluster {
         }
     }
 
+    fn slot(&self, broker: BrokerId, lane: Lane) -> SharedSlot {
+        Arc::clone(
+            self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry((broker, lane)).or_default(),
+        )
+    }
+
+    /// The broker that coordinates this group or transactional id, asked for where it is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Broker`] with the code of a cluster that does not say, beside those of asking.
+    pub(super) async fn coordinator(&self, of: CoordinatorOf, key: &Arc<str>) -> Result<BrokerId, Error> {
+        let known = || {
+            let coordinators = self.coordinators.lock().unwrap_or_else(PoisonError::into_inner);
+            coordinators.get(&(of, Arc::clone(key))).copied()
+        };
+        if let Some(broker) = known() {
+            return Ok(broker);
+        }
+        let request = FindCoordinatorRequest::default()
+            .with_key(StrBytes::from_string(key.to_string()))
+            .with_key_type(of as i8);
+        let found = self.ask_in(&request, ONE_COORDINATOR).await?;
+        match ErrorCode(found.error_code) {
+            ErrorCode::NONE => {}
+            code => {
+                return Err(Error::for_group(code, "use", key, || {
+                    format!("looking for the coordinator of '{key}'")
+                }));
+            }
+        }
+        let broker = found.node_id.0;
+        if let Ok(port) = u16::try_from(found.port) {
+            // It may have joined the cluster after the brokers were asked for.
+            let address = Address::new(printable(&found.host), port);
+            self.snapshot.rcu(|current| current.with_broker(broker, &address));
+        }
+        let mut coordinators = self.coordinators.lock().unwrap_or_else(PoisonError::into_inner);
+        coordinators.insert((of, Arc::clone(key)), broker);
+        Ok(broker)
+    }
+
+    /// The coordinator is another one than was thought, or cannot be reached.
+    pub(super) fn forget_coordinator(&self, of: CoordinatorOf, key: &Arc<str>) {
+        self.coordinators.lock().unwrap_or_else(PoisonError::into_inner).remove(&(of, Arc::clone(key)));
+    }
+
     /// A connection to any broker that answers: one that is open, else a known one, else one of the bootstrap list.
     async fn any_connection(&self) -> Result<Connection, Error> {
         if let Some(open) = self.open_connection() {
@@ -247,14 +330,21 @@ impl Cluster {
 
     /// Sends a request to any broker and waits for the answer; once more elsewhere if the connection breaks.
     pub(super) async fn ask<R: Request>(&self, request: &R) -> Result<R::Response, Error> {
-        match self.ask_once(request).await {
-            Err(error) if error.is_retriable() => self.ask_once(request).await,
+        self.ask_in(request, NEWEST).await
+    }
+
+    /// The same, in no newer version than `newest`.
+    async fn ask_in<R: Request>(&self, request: &R, newest: i16) -> Result<R::Response, Error> {
+        match self.ask_once(request, newest).await {
+            Err(error) if error.is_retriable() => self.ask_once(request, newest).await,
             answer => answer,
         }
     }
 
-    async fn ask_once<R: Request>(&self, request: &R) -> Result<R::Response, Error> {
-        self.any_connection().await?.send(request)?.await
+    async fn ask_once<R: Request>(&self, request: &R, newest: i16) -> Result<R::Response, Error> {
+        let connection = self.any_connection().await?;
+        let version = connection.version::<R>()?.min(newest);
+        connection.send_in(request, version, self.settings.request_timeout)?.await
     }
 
     /// Takes no more requests on any connection, and returns when those in flight have been answered and the sockets
@@ -276,14 +366,18 @@ impl Cluster {
 
     fn open_connection(&self) -> Option<Connection> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = slots.values().find_map(|slot| {
-            // A slot that is locked is being connected.
-            let slot = slot.try_lock().ok()?;
-            slot.connection.clone().filter(Connection::is_usable)
-        });
-        drop(slots);
-        let bootstrap = self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner);
-        open.or_else(|| bootstrap.clone().filter(Connection::is_usable))
+        let open_in = |lane| {
+            slots.iter().filter(|((_, of), _)| *of == lane).find_map(|(_, slot)| {
+                // A slot that is locked is being connected.
+                let slot = slot.try_lock().ok()?;
+                slot.connection.clone().filter(Connection::is_usable)
+            })
+        };
+        let bootstrap = || {
+            let bootstrap = self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner);
+            bootstrap.clone().filter(Connection::is_usable)
+        };
+        open_in(Lane::Prompt).or_else(bootstrap).or_else(|| open_in(Lane::Waiting))
     }
 
     /// Goes through the bootstrap list until a broker answers; its metadata replaces what is known.
@@ -328,7 +422,7 @@ impl Cluster {
             Some(broker) => {
                 let slot = Slot { connection: Some(connection.clone()), ..Slot::default() };
                 let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-                slots.insert(broker, Arc::new(tokio::sync::Mutex::new(slot)));
+                slots.insert((broker, Lane::Prompt), Arc::new(tokio::sync::Mutex::new(slot)));
             }
             None => {
                 *self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.clone());

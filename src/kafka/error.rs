@@ -171,6 +171,21 @@ impl Error {
         }
     }
 
+    /// The error for a code that a broker gave while doing something with a group.
+    pub(crate) fn for_group(
+        code: ErrorCode,
+        action: &'static str,
+        group: &str,
+        doing: impl FnOnce() -> String,
+    ) -> Self {
+        match code {
+            ErrorCode::GROUP_AUTHORIZATION_FAILED => {
+                Self::NotAuthorized { action, resource: format!("group '{group}'") }
+            }
+            _ => Self::Broker { code, doing: doing() },
+        }
+    }
+
     /// The error for a code that a broker gave while doing something to a topic.
     pub(crate) fn for_topic(
         code: ErrorCode,

@@ -70,6 +70,13 @@ impl Snapshot {
         next
     }
 
+    /// The same with a broker, told of elsewhere than in an answer about the cluster.
+    pub(super) fn with_broker(&self, broker: BrokerId, address: &Address) -> Self {
+        let mut next = self.clone();
+        next.brokers.insert(broker, address.clone());
+        next
+    }
+
     pub(super) fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.get(name)
     }

@@ -27,7 +27,7 @@ pub use self::positions::StartOffset;
 use self::batch::AbortFilter;
 use self::positions::{Ask, FetchFrom, Fetched, Index, OffsetOf, Positions, Verdict};
 use super::backoff::Backoff;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, Lane, NEWEST};
 use super::error::Error;
 use super::metadata::{BrokerId, Snapshot};
 use crate::wire::api::TOPICS_BY_ID;
@@ -41,8 +41,7 @@ const MOST_FETCH_BYTES: i32 = 4 * 1024 * 1024;
 /// Of one partition in an answer.
 const MOST_PARTITION_BYTES: i32 = 1024 * 1024;
 const READ_COMMITTED: i8 = 1;
-/// No version is too new, or those that name topics by id are.
-const NEWEST: i16 = i16::MAX;
+/// The newest version that names topics by name.
 const BY_NAME: i16 = TOPICS_BY_ID - 1;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -500,7 +499,7 @@ fn by_topic<T: Copy>(positions: &Positions, asked: &[T], index: impl Fn(T) -> In
 async fn fetch(cluster: &Cluster, broker: BrokerId, request: &FetchRequest) -> Result<FetchResponse, Error> {
     let within = cluster.settings.request_timeout + MOST_WAIT;
     let newest = if request.topics.iter().all(|topic| !topic.topic_id.is_nil()) { NEWEST } else { BY_NAME };
-    let mut response = cluster.send(broker, request, newest, within).await?.await?;
+    let mut response = cluster.send(broker, Lane::Waiting, request, newest, within).await?.await?;
     // Where topics are named by id, their names are known from the question.
     for topic in response.responses.iter_mut().filter(|topic| !topic.topic_id.is_nil()) {
         if let Some(asked) = request.topics.iter().find(|asked| asked.topic_id == topic.topic_id) {
@@ -515,5 +514,5 @@ async fn offsets(
     broker: BrokerId,
     request: &ListOffsetsRequest,
 ) -> Result<ListOffsetsResponse, Error> {
-    cluster.send(broker, request, NEWEST, cluster.settings.request_timeout).await?.await
+    cluster.send(broker, Lane::Waiting, request, NEWEST, cluster.settings.request_timeout).await?.await
 }

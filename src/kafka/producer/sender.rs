@@ -13,7 +13,7 @@ use super::Shared;
 use super::queues::{Dispatch, Identity, Outcome};
 use super::record::ProduceError;
 use crate::kafka::backoff::Backoff;
-use crate::kafka::cluster::Cluster;
+use crate::kafka::cluster::{Cluster, Lane};
 use crate::kafka::error::Error;
 use crate::kafka::metadata::{BrokerId, Snapshot};
 use crate::kafka::printable::printable;
@@ -128,7 +128,7 @@ async fn produce(
     let request = request(snapshot, dispatches, timeout);
     let by_id = request.topic_data.iter().all(|topic| !topic.topic_id.is_nil());
     let newest = if by_id { i16::MAX } else { TOPICS_BY_ID - 1 };
-    let outcomes = match cluster.send(broker, &request, newest, timeout).await {
+    let outcomes = match cluster.send(broker, Lane::Prompt, &request, newest, timeout).await {
         Err(error) => failed(asked, &error, false),
         Ok(pending) => match pending.await {
             Ok(response) => answered(asked, snapshot, &response),
