@@ -67,6 +67,7 @@ pub struct BrokerBuilder {
     partitions: i32,
     session_lifetime: Option<Duration>,
     rebalance_delay: Duration,
+    heartbeat_interval: Duration,
     session_timeouts: RangeInclusive<Duration>,
     connections: usize,
     request_bytes: usize,
@@ -97,6 +98,7 @@ impl Default for BrokerBuilder {
             partitions: 1,
             session_lifetime: None,
             rebalance_delay: Duration::ZERO,
+            heartbeat_interval: Duration::from_secs(5),
             session_timeouts: Duration::from_secs(6)..=Duration::from_mins(30),
             connections: 1000,
             request_bytes: 100 * 1024 * 1024,
@@ -198,6 +200,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// How often members under KIP-848 are told to say that they live, and so how soon they learn of changes; every 5 s
+    /// by default, as in Kafka.
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.heartbeat_interval = interval;
+        self
+    }
+
     /// Which session time-outs members may ask for; 6 s to 30 min by default, as in Kafka.
     pub fn session_timeouts(mut self, range: RangeInclusive<Duration>) -> Self {
         self.session_timeouts = range;
@@ -251,6 +260,7 @@ impl BrokerBuilder {
             connections: self.connections,
             session_lifetime: self.session_lifetime,
             rebalance_delay: self.rebalance_delay,
+            heartbeat_interval: self.heartbeat_interval,
             session_timeouts: self.session_timeouts,
             users: self.users,
             access: Access::new(self.denials),

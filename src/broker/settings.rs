@@ -29,6 +29,8 @@ pub(super) struct Settings {
     pub(super) connections: usize,
     pub(super) session_lifetime: Option<Duration>,
     pub(super) rebalance_delay: Duration,
+    /// Of members under KIP-848.
+    pub(super) heartbeat_interval: Duration,
     pub(super) session_timeouts: RangeInclusive<Duration>,
     pub(super) users: Users,
     pub(super) access: Access,

@@ -306,6 +306,7 @@ mod tests {
             connections: 1,
             session_lifetime: None,
             rebalance_delay: std::time::Duration::ZERO,
+            heartbeat_interval: std::time::Duration::ZERO,
             session_timeouts: std::time::Duration::ZERO..=std::time::Duration::MAX,
             users: Users::default(),
             access: Access::default(),

@@ -51,6 +51,7 @@ pub(super) struct Cluster {
     /// The topics that producers and consumers of this client have asked for: refreshed together.
     topics: Mutex<BTreeSet<Arc<str>>>,
     coordinators: Mutex<HashMap<(CoordinatorOf, Arc<str>), BrokerId>>,
+    members: AtomicU64,
 }
 
 /// What a connection is used for. A broker answers one request of a connection after the other, so that one which may
@@ -61,8 +62,9 @@ pub(super) enum Lane {
     Prompt,
     /// Fetches.
     Waiting,
-    /// Membership of groups: a member waits for the others.
-    Group,
+    /// The membership of this one of the client's members of groups: each waits for the others, perhaps for one of the
+    /// same client.
+    Member(u64),
 }
 
 /// What a broker coordinates; the number is the protocol's.
@@ -97,6 +99,7 @@ impl Cluster {
             bootstrap: Mutex::default(),
             topics: Mutex::default(),
             coordinators: Mutex::default(),
+            members: AtomicU64::new(0),
         };
         cluster.bootstrap(metadata_request(Some(topics), false)).await?;
         Ok(Arc::new(cluster))
@@ -265,6 +268,16 @@ impl Cluster {
                 Err(error.into())
             }
         }
+    }
+
+    /// A lane for a member of a group.
+    pub(super) fn member_lane(&self) -> Lane {
+        Lane::Member(self.members.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Nothing is asked in this lane any more: its connections are closed when they are through.
+    pub(super) fn give_up_lane(&self, lane: Lane) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, of), _| *of != lane);
     }
 
     fn slot(&self, broker: BrokerId, lane: Lane) -> SharedSlot {

@@ -14,7 +14,6 @@ use super::assignor::{Assignor, Owned};
 use crate::wire::error_code::ErrorCode;
 
 /// How often a member is to be heard of, and when it is taken as gone: Kafka's defaults.
-pub(in crate::broker) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 const MOST_MEMBERS: usize = 1000;
 /// What a pattern may take when it is made ready, and how long it may be.

@@ -113,6 +113,7 @@ fn describe_broker(
     let values = [
         ("auto.create.topics.enable", settings.creates_topics.to_string(), BOOLEAN),
         ("default.replication.factor", "1".to_owned(), INT),
+        ("group.consumer.heartbeat.interval.ms", settings.heartbeat_interval.as_millis().to_string(), INT),
         ("group.initial.rebalance.delay.ms", settings.rebalance_delay.as_millis().to_string(), INT),
         ("group.max.session.timeout.ms", settings.session_timeouts.end().as_millis().to_string(), INT),
         ("group.min.session.timeout.ms", settings.session_timeouts.start().as_millis().to_string(), INT),

@@ -20,7 +20,7 @@ use super::{Call, Reply, words};
 use crate::broker::access::Operation;
 use crate::broker::cluster::Cluster;
 use crate::broker::groups::Kind;
-use crate::broker::groups::consumer::{HEARTBEAT_INTERVAL, Heartbeat, Topics};
+use crate::broker::groups::consumer::{Heartbeat, Topics};
 use crate::broker::journal::Entry;
 use crate::broker::topics::topic_name;
 use crate::wire::error_code::ErrorCode;
@@ -72,6 +72,7 @@ pub(super) fn heartbeat(
     if !on.groups.has_room(said.held_bytes()) {
         return Reply::Now(refused(ErrorCode::GROUP_MAX_SIZE_REACHED, "There is no room for more members."));
     }
+    let interval = on.settings.heartbeat_interval;
     let group = match on.groups.consumer(&name) {
         Ok(group) => group,
         Err(code) => return Reply::Now(refused(code, "The group has members of the classic protocol.")),
@@ -88,7 +89,7 @@ pub(super) fn heartbeat(
         Ok(told) => ConsumerGroupHeartbeatResponse::default()
             .with_member_id(Some(StrBytes::from_string(told.member_id)))
             .with_member_epoch(told.epoch)
-            .with_heartbeat_interval_ms(i32::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(i32::MAX))
+            .with_heartbeat_interval_ms(i32::try_from(interval.as_millis()).unwrap_or(i32::MAX))
             .with_assignment(told.assignment.map(|owned| {
                 let topics = by_topic(&owned).into_iter().map(|(id, partitions)| {
                     TopicPartitions::default().with_topic_id(id).with_partitions(partitions)

@@ -32,11 +32,19 @@ const MOST_LOOK_UPS: u32 = 5;
 pub(super) struct Coordinator {
     cluster: Arc<Cluster>,
     membership: Arc<Membership>,
+    lane: Lane,
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        self.cluster.give_up_lane(self.lane);
+    }
 }
 
 impl Coordinator {
     pub(super) fn new(cluster: Arc<Cluster>, membership: Arc<Membership>) -> Self {
-        Self { cluster, membership }
+        let lane = cluster.member_lane();
+        Self { cluster, membership, lane }
     }
 
     /// Whether the coordinator takes members under KIP-848. Asks for as long as a request may take.
@@ -45,7 +53,7 @@ impl Coordinator {
         let mut failures = 0;
         loop {
             let error = match self.broker().await {
-                Ok(broker) => match self.cluster.connection(broker, Lane::Group).await {
+                Ok(broker) => match self.cluster.connection(broker, self.lane).await {
                     Ok(connection) => {
                         return Ok(connection.version::<ConsumerGroupHeartbeatRequest>().is_ok());
                     }
@@ -143,7 +151,7 @@ impl Coordinator {
         within: Duration,
     ) -> Result<R::Response, Error> {
         let broker = self.broker().await?;
-        self.cluster.send(broker, Lane::Group, request, newest, within).await?.await
+        self.cluster.send(broker, self.lane, request, newest, within).await?.await
     }
 
     async fn heartbeat(&self, heartbeat: &ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, Error> {
