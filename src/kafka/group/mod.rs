@@ -11,6 +11,8 @@ mod consumer;
 mod coordinator;
 mod member;
 pub(super) mod offsets;
+#[cfg(test)]
+mod simulation;
 mod subscription;
 pub(super) mod task;
 
