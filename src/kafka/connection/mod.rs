@@ -214,13 +214,8 @@ impl Connection {
         Self { outgoing, shared }
     }
 
-    /// Sends a request in the newest version both sides know. It is on its way when this returns, whether or not the
-    /// answer is awaited.
-    pub(super) fn send<R: Request>(&self, request: &R) -> Result<Pending<R>, Error> {
-        self.send_in(request, self.version::<R>()?, self.shared.request_timeout)
-    }
-
-    /// Sends a request in this version, which may be answered later than others.
+    /// Sends a request in this version, which may be answered later than others. It is on its way when this returns,
+    /// whether or not the answer is awaited.
     ///
     /// Where the connection has ended already, the request is not sent: [`Error::Disconnected`].
     pub(super) fn send_in<R: Request>(
