@@ -18,7 +18,7 @@ pub(super) enum Subject<'a> {
     User(&'a str),
     Cluster,
     /// All else, in words.
-    Other(&'a dyn fmt::Display),
+    Other(&'a (dyn fmt::Display + Sync)),
 }
 
 impl fmt::Display for Subject<'_> {
@@ -55,7 +55,11 @@ impl Deed<'_> {
                 | ErrorCode::GROUP_AUTHORIZATION_FAILED
                 | ErrorCode::CLUSTER_AUTHORIZATION_FAILED,
                 subject,
-            ) => Err(Error::NotAuthorized { action: self.action, resource: subject.to_string() }),
+            ) => {
+                // Names that a broker listed are its words too.
+                let resource = printable(&subject.to_string());
+                Err(Error::NotAuthorized { action: self.action, resource })
+            }
             (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Subject::Topic(topic)) => {
                 Err(Error::UnknownTopic { topic: topic.to_owned() })
             }
@@ -72,7 +76,7 @@ impl Deed<'_> {
     }
 
     fn attempt(self) -> String {
-        format!("cannot {} {}", self.action, self.subject)
+        printable(&format!("cannot {} {}", self.action, self.subject))
     }
 }
 

@@ -168,8 +168,8 @@ impl ConfigSource {
     }
 }
 
-/// A change of one setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A change of one setting. `Debug` does not show the value, which may be a password.
+#[derive(Clone, PartialEq, Eq)]
 #[must_use = "a change is made by `Admin::alter_configs`"]
 pub struct ConfigChange {
     name: String,
@@ -203,6 +203,15 @@ impl ConfigChange {
             .with_name(text(&self.name))
             .with_config_operation(self.operation)
             .with_value(self.value.as_deref().map(text))
+    }
+}
+
+impl fmt::Debug for ConfigChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfigChange")
+            .field("name", &self.name)
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -296,5 +305,16 @@ impl Admin {
         };
         let results = self.each(changes, |(resource, _)| resource.place(), request, answer).await?;
         Ok(changes.iter().map(|(resource, _)| resource.clone()).zip(results).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_not_shown() {
+        let change = ConfigChange::set("ssl.key.password", "hidden-words");
+        assert_eq!(format!("{change:?}"), "ConfigChange { name: \"ssl.key.password\", operation: 0, .. }");
     }
 }

@@ -14,6 +14,9 @@
 //! A method that takes several things gives back a result for each, in the order in which they were given: one may fail
 //! and the others not. The outer error is for when none could be asked about.
 //!
+//! Names and values are as the cluster has them, since they are what it is to be asked with: text that others chose, which
+//! a terminal may take for more. Errors are fit to be shown.
+//!
 //! What fails in passing (a leader or coordinator that moves, a broker that goes away) is tried again with a growing
 //! pause, as long as the client's [`request_timeout`](super::ClientBuilder::request_timeout) has not passed since the
 //! call; the last error is given back then. An attempt that was begun in time may take that long once more. A request
