@@ -61,6 +61,8 @@ pub(super) enum Lane {
     Prompt,
     /// Fetches.
     Waiting,
+    /// Membership of groups: a member waits for the others.
+    Group,
 }
 
 /// What a broker coordinates; the number is the protocol's.
@@ -157,6 +159,8 @@ impl Cluster {
         create: bool,
         action: &'static str,
     ) -> Result<Arc<Snapshot>, Error> {
+        // What was learnt while connecting is to be kept up to date, too.
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).extend(topics.iter().cloned());
         let deadline = Instant::now() + TOPIC_WAIT;
         let mut snapshot = self.snapshot.load_full();
         let mut refreshes = 0_u32;
@@ -215,8 +219,8 @@ impl Cluster {
     }
 
     /// The connection to a broker, made if there is none.
-    pub(super) async fn connection(&self, broker: BrokerId) -> Result<Connection, Error> {
-        self.connection_with(broker, Lane::Prompt, |_| Ok(None)).await
+    pub(super) async fn connection(&self, broker: BrokerId, lane: Lane) -> Result<Connection, Error> {
+        self.connection_with(broker, lane, |_| Ok(None)).await
     }
 
     /// The connection to a broker; where it has to be made, with a rider. Waits out the back-off after a failed
@@ -318,7 +322,7 @@ impl Cluster {
         let mut brokers: Vec<BrokerId> = self.snapshot.load().brokers.keys().copied().collect();
         fastrand::shuffle(&mut brokers);
         for broker in brokers {
-            match self.connection(broker).await {
+            match self.connection(broker, Lane::Prompt).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if error.is_retriable() => {}
                 Err(error) => return Err(error),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::address::Address;
 use super::sasl::SaslError;
 use super::tls::TlsError;
+use super::topic_partition::TopicPartition;
 use crate::wire::error_code::{ErrorCode, Reaction};
 use crate::wire::message::{DecodeError, EncodeError};
 use crate::wire::record::RecordError;
@@ -174,6 +175,28 @@ pub enum Error {
         partition: i32,
         /// The offset asked for.
         offset: i64,
+    },
+
+    /// The log was cut below what had been read of it (KIP-320), and reading is not to go on by itself.
+    #[error(
+        "topic '{topic}' partition {partition} was cut at offset {diverges_at}, below {offset} which was read: a leader without the newest records was elected"
+    )]
+    Truncated {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset that was to be read next.
+        offset: i64,
+        /// The offset at which the log differs from what was read.
+        diverges_at: i64,
+    },
+
+    /// The partition is not one that this consumer reads: it was not named, or the group gave it to another member.
+    #[error("partition {partition} is not assigned to this consumer")]
+    NotAssigned {
+        /// The partition.
+        partition: TopicPartition,
     },
 
     /// A setting was given a value that cannot work.

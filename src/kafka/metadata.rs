@@ -26,6 +26,7 @@ pub(super) struct Snapshot {
     pub(super) told_at: Option<Instant>,
     pub(super) brokers: HashMap<BrokerId, Address>,
     topics: HashMap<Arc<str>, Topic>,
+    names: HashMap<Uuid, Arc<str>>,
 }
 
 /// What was known of one topic.
@@ -64,8 +65,16 @@ impl Snapshot {
         }
         for topic in &response.topics {
             let Some(name) = &topic.name else { continue };
-            let known = self.topics.get(&***name);
-            next.topics.insert(Arc::from(&***name), Topic::after(known, topic));
+            let known = self.topics.get_key_value(&***name);
+            let name = known.map_or_else(|| Arc::from(&***name), |(name, _)| Arc::clone(name));
+            let topic = Topic::after(known.map(|(_, known)| known), topic);
+            if let Some((_, known)) = known.filter(|(_, known)| known.id != topic.id) {
+                next.names.remove(&known.id);
+            }
+            if !topic.id.is_nil() {
+                next.names.insert(topic.id, Arc::clone(&name));
+            }
+            next.topics.insert(name, topic);
         }
         next
     }
@@ -79,6 +88,11 @@ impl Snapshot {
 
     pub(super) fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.get(name)
+    }
+
+    /// The topic that has this id, as far as is known.
+    pub(super) fn name_of(&self, id: Uuid) -> Option<&Arc<str>> {
+        self.names.get(&id)
     }
 
     pub(super) fn partition(&self, topic: &str, partition: i32) -> Option<Partition> {

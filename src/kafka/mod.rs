@@ -20,6 +20,7 @@ mod error;
 #[doc(hidden)]
 pub mod for_fuzzing;
 mod frame_reader;
+pub mod group;
 mod handshake;
 mod metadata;
 mod metrics;
@@ -34,8 +35,12 @@ mod transport;
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use admin::Admin;
 pub use client::{Client, ClientBuilder, PartitionDescription, TopicDescription};
-pub use consumer::{Consumer, ConsumerBuilder, FetchedBatch, StartOffset};
+pub use consumer::{
+    ConsumedRecord, Consumer, ConsumerBuilder, ConsumerEvent, FetchedBatch, Isolation, OutOfRange,
+    PartitionLag, StartOffset, Stopper,
+};
 pub use error::{ConnectError, Error, Step};
+pub use group::{Assignor, CommittedOffset, Group, GroupProtocol};
 pub use metrics::{BrokerMetrics, Latencies};
 pub use producer::{Acknowledged, Delivery, ProduceError, Producer, ProducerBuilder, Record};
 pub use sasl::Sasl;

@@ -1,7 +1,7 @@
 //! Groups, their members and how far they have read.
 
-use hop::kafka::TopicPartition;
 use hop::kafka::admin::{ConfigChange, ConfigResource, ConfigSource, GroupState, GroupType};
+use hop::kafka::{CommittedOffset, TopicPartition};
 use hop::wire::error_code::ErrorCode;
 
 use crate::members::Member;
@@ -55,7 +55,7 @@ pub(crate) async fn classic_groups(target: &Target) -> (Option<GroupState>, Opti
 
     // While it has members, nothing is done to it.
     assert_eq!(code(only(admin.delete_groups(&[&group]).await.unwrap())), ErrorCode::NON_EMPTY_GROUP);
-    let offsets = [(partition(0), 1)];
+    let offsets = [(partition(0), CommittedOffset::new(1))];
     let in_use = only(admin.alter_offsets(&group, &offsets).await.unwrap()).unwrap_err();
     assert!(in_use.to_string().contains("the group has members"), "{in_use}");
     member.leave().await;
@@ -134,7 +134,8 @@ async fn offsets_of_a_group_are_set_and_forgotten() {
     offsets_are_set(&target).await;
     let (group, topic) = (unique("group"), target.topic(2).await);
     let partition = |number| TopicPartition::new(topic.as_str(), number);
-    let set = target.admin.alter_offsets(&group, &[(partition(0), 7), (partition(1), 8)]).await.unwrap();
+    let at = |number, offset| (partition(number), CommittedOffset::new(offset));
+    let set = target.admin.alter_offsets(&group, &[at(0, 7), at(1, 8)]).await.unwrap();
     assert!(set.into_iter().all(|(_, result)| result.is_ok()));
     let deleted = target.admin.delete_offsets(&group, &[partition(1), partition(9)]).await.unwrap();
     let [deleted, unknown] = deleted.try_into().unwrap();
@@ -145,7 +146,7 @@ async fn offsets_of_a_group_are_set_and_forgotten() {
         assert_eq!(error.code(), Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
     }
     let left = target.admin.committed_offsets(&group).await.unwrap();
-    assert_eq!(left.iter().map(|left| (left.partition.partition, left.offset)).collect::<Vec<_>>(), [(0, 7)]);
+    assert_eq!(left, [at(0, 7)]);
     let nobody = target.admin.delete_offsets(&unique("nobody"), &[partition(0)]).await;
     assert_eq!(code(only(nobody.unwrap())), ErrorCode::GROUP_ID_NOT_FOUND);
 
@@ -159,20 +160,10 @@ async fn offsets_of_a_group_are_set_and_forgotten() {
 /// What brokers of every age do.
 pub(crate) async fn offsets_are_set(target: &Target) {
     let (group, topic, other) = (unique("group"), target.topic(2).await, target.topic(1).await);
-    let partition = |number| TopicPartition::new(topic.as_str(), number);
-    let set = target
-        .admin
-        .alter_offsets(
-            &group,
-            &[
-                (partition(1), 8),
-                (TopicPartition::new(other.as_str(), 0), 9),
-                (partition(0), 7),
-                (partition(7), 1),
-            ],
-        )
-        .await
-        .unwrap();
+    let at = |number, offset| (TopicPartition::new(topic.as_str(), number), CommittedOffset::new(offset));
+    let elsewhere = (TopicPartition::new(other.as_str(), 0), CommittedOffset::new(9));
+    let offsets = [at(1, 8), elsewhere.clone(), at(0, 7), at(7, 1)];
+    let set = target.admin.alter_offsets(&group, &offsets).await.unwrap();
     let numbers: Vec<_> = set.iter().map(|(partition, _)| partition.partition).collect();
     assert_eq!(numbers, [1, 0, 0, 7]);
     let [first, second, third, unknown] =
@@ -181,18 +172,12 @@ pub(crate) async fn offsets_are_set(target: &Target) {
         result.unwrap();
     }
     assert_eq!(code(unknown), ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-    let committed = target.admin.committed_offsets(&group).await.unwrap();
-    let mut expected =
-        vec![(partition(0), 7), (partition(1), 8), (TopicPartition::new(other.as_str(), 0), 9)];
-    expected.sort_unstable();
-    let found: Vec<_> =
-        committed.iter().map(|committed| (committed.partition.clone(), committed.offset)).collect();
-    assert_eq!(found, expected);
-    assert!(
-        committed.iter().all(|committed| committed.leader_epoch.is_none() && committed.metadata.is_empty())
-    );
-    // Back again.
-    only(target.admin.alter_offsets(&group, &[(partition(0), 3)]).await.unwrap()).unwrap();
-    let committed = target.admin.committed_offsets(&group).await.unwrap();
-    assert!(committed.iter().any(|committed| committed.partition == partition(0) && committed.offset == 3));
+    let mut expected = vec![at(0, 7), at(1, 8), elsewhere];
+    expected.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    assert_eq!(target.admin.committed_offsets(&group).await.unwrap(), expected);
+    // Back again, with all that an offset may have beside it.
+    let (partition, offset) = at(0, 3);
+    let back = (partition, CommittedOffset { leader_epoch: 2, metadata: "again".to_owned(), ..offset });
+    only(target.admin.alter_offsets(&group, std::slice::from_ref(&back)).await.unwrap()).unwrap();
+    assert!(target.admin.committed_offsets(&group).await.unwrap().contains(&back));
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hop::broker::{Broker, Denial, Fault, Operation};
 use hop::kafka::admin::{Admin, ConfigResource, NewTopic, OffsetSpec};
-use hop::kafka::{Client, Error, TopicPartition};
+use hop::kafka::{Client, CommittedOffset, Error, TopicPartition};
 use hop::wire::error_code::ErrorCode;
 use kafka_protocol::messages::*;
 
@@ -45,7 +45,8 @@ async fn groups_are_followed_to_their_coordinators() {
     let groups: Vec<String> = (0..6).map(|_| unique("group")).collect();
     let partition = TopicPartition::new("t", 0);
     for (offset, group) in (0..).zip(&groups) {
-        only(admin.alter_offsets(group, &[(partition.clone(), offset)]).await.unwrap()).unwrap();
+        only(admin.alter_offsets(group, &[(partition.clone(), CommittedOffset::new(offset))]).await.unwrap())
+            .unwrap();
     }
     for round in 1..4 {
         for (at, group) in (round..).zip(&groups) {
@@ -56,7 +57,7 @@ async fn groups_are_followed_to_their_coordinators() {
             described.unwrap_or_else(|error| panic!("{name}: {error}"));
         }
         for (offset, group) in (0..).zip(&groups) {
-            assert_eq!(admin.committed_offsets(group).await.unwrap()[0].offset, offset);
+            assert_eq!(admin.committed_offsets(group).await.unwrap()[0].1.offset, offset);
         }
     }
     // Every broker lists its own; one that cannot leaves the list in want.
@@ -193,7 +194,8 @@ async fn questions_may_be_asked_from_other_tasks() {
         only(admin.describe_configs(std::slice::from_ref(&resource)).await.unwrap()).unwrap();
         only(admin.alter_configs(&[(resource, &[])]).await.unwrap()).unwrap();
         let partition = TopicPartition::new("t", 0);
-        only(admin.alter_offsets("g", &[(partition.clone(), 0)]).await.unwrap()).unwrap();
+        only(admin.alter_offsets("g", &[(partition.clone(), CommittedOffset::new(0))]).await.unwrap())
+            .unwrap();
         only(admin.delete_offsets("g", std::slice::from_ref(&partition)).await.unwrap()).unwrap();
         admin.committed_offsets("g").await.unwrap();
         admin.list_groups().await.unwrap();

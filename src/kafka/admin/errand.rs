@@ -15,7 +15,7 @@ use super::Admin;
 use super::answer::{Deed, Subject};
 use crate::kafka::address::Address;
 use crate::kafka::backoff::Backoff;
-use crate::kafka::cluster::CoordinatorOf;
+use crate::kafka::cluster::{CoordinatorOf, Lane};
 use crate::kafka::connection::Pending;
 use crate::kafka::error::Error;
 use crate::kafka::metadata::BrokerId;
@@ -241,7 +241,7 @@ impl Admin {
         request: impl FnOnce(Asked<'_>) -> Result<R, Error>,
     ) -> Result<Pending<R>, Error> {
         let connection = match broker {
-            Some(broker) => self.cluster.connection(broker).await?,
+            Some(broker) => self.cluster.connection(broker, Lane::Prompt).await?,
             None => self.cluster.any_connection().await?,
         };
         let version = connection.version::<R>()?;

@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use kafka_protocol::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
 use kafka_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::{
-    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
-    OffsetFetchResponse,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -19,27 +15,16 @@ use super::Admin;
 use super::answer::{Deed, Subject, known, text};
 use super::errand::{Asked, Place};
 use crate::kafka::error::Error;
+use crate::kafka::group::CommittedOffset;
+use crate::kafka::group::offsets::commit_request;
 use crate::kafka::topic_partition::{TopicPartition, by_topic};
 use crate::wire::error_code::ErrorCode;
 
 /// The first version of OffsetFetch that asks for several groups (KIP-709), and takes no group by itself.
 const SEVERAL_GROUPS: i16 = 8;
-/// Who commits and is no member of the group.
-const NO_MEMBER: i32 = -1;
 
-/// How far a group has read a partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CommittedOffset {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// The offset of the next record to read.
-    pub offset: i64,
-    /// The leader epoch of the record before, where the group said so (KIP-320).
-    pub leader_epoch: Option<i32>,
-    /// What the group noted beside it.
-    pub metadata: String,
-}
+/// A partition, and how far it was read.
+type Committed = (TopicPartition, CommittedOffset);
 
 /// One partition of an answer, whose type differs with the version.
 type Fetched<'a> = (&'a StrBytes, i32, i64, i32, Option<&'a StrBytes>, i16);
@@ -51,7 +36,10 @@ impl Admin {
     /// # Errors
     ///
     /// [`Error::NotAuthorized`], the coordinator's code, and those of reaching the cluster.
-    pub async fn committed_offsets(&self, group: &str) -> Result<Vec<CommittedOffset>, Error> {
+    pub async fn committed_offsets(
+        &self,
+        group: &str,
+    ) -> Result<Vec<(TopicPartition, CommittedOffset)>, Error> {
         let request = |asked: Asked<'_>| {
             Ok(if asked.version >= SEVERAL_GROUPS {
                 let group = OffsetFetchRequestGroup::default().with_group_id(text(group).into());
@@ -71,20 +59,19 @@ impl Admin {
                 let partition = TopicPartition::new(topic.as_str(), partition);
                 let deed = Deed { action: "read the offset of", subject: Subject::Partition(&partition) };
                 deed.outcome(code, None)?;
-                if let Some(offset) = known(offset) {
-                    let (leader_epoch, metadata) =
-                        (known(epoch), metadata.map(ToString::to_string).unwrap_or_default());
-                    offsets.push(CommittedOffset { partition, offset, leader_epoch, metadata });
+                if known(offset).is_some() {
+                    let metadata = metadata.map(ToString::to_string).unwrap_or_default();
+                    offsets.push((partition, CommittedOffset { offset, leader_epoch: epoch, metadata }));
                 }
             }
-            offsets.sort_unstable_by(|a, b| a.partition.cmp(&b.partition));
+            offsets.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
             Ok(offsets)
         };
         self.one(Place::Coordinator(Arc::from(group)), request, answer).await
     }
 
-    /// Sets how far a group has read, for a group without members: the offset of the next record to read, for each of
-    /// these partitions. Makes the group where it is not there.
+    /// Sets how far a group has read these partitions, for a group without members; [`CommittedOffset::new`] takes the
+    /// offset of the next record to read. Makes the group where it is not there.
     ///
     /// # Errors
     ///
@@ -93,26 +80,17 @@ impl Admin {
     pub async fn alter_offsets(
         &self,
         group: &str,
-        offsets: &[(TopicPartition, i64)],
+        offsets: &[(TopicPartition, CommittedOffset)],
     ) -> Result<Vec<(TopicPartition, Result<(), Error>)>, Error> {
-        let request = |offsets: &[&(TopicPartition, i64)], _: Asked<'_>| {
-            let topics = by_topic(offsets.iter().map(|(partition, offset)| (partition.clone(), *offset)));
-            let topics = topics.into_iter().map(|(topic, partitions)| {
-                let partitions = partitions.into_iter().map(|(partition, offset)| {
-                    OffsetCommitRequestPartition::default()
-                        .with_partition_index(partition)
-                        .with_committed_offset(offset)
-                });
-                OffsetCommitRequestTopic::default()
-                    .with_name(text(&topic).into())
-                    .with_partitions(partitions.collect())
-            });
-            Ok(OffsetCommitRequest::default()
-                .with_group_id(text(group).into())
-                .with_generation_id_or_member_epoch(NO_MEMBER)
-                .with_topics(topics.collect()))
+        let request = |offsets: &[&Committed], _: Asked<'_>| {
+            Ok(commit_request(
+                group,
+                None,
+                None,
+                offsets.iter().map(|(partition, offset)| (partition, offset)),
+            ))
         };
-        let answer = |(partition, _): &(TopicPartition, i64), _, response: &OffsetCommitResponse| {
+        let answer = |(partition, _): &Committed, _, response: &OffsetCommitResponse| {
             let deed = Deed { action: "set the group's offset of", subject: Subject::Partition(partition) };
             let of_topic = response.topics.iter().filter(|topic| **topic.name == *partition.topic);
             let mut partitions = of_topic.flat_map(|topic| &topic.partitions);
@@ -120,7 +98,7 @@ impl Admin {
             let code = result.ok_or_else(|| deed.unanswered())?.error_code;
             deed.outcome(code, in_use(code).as_ref())
         };
-        let place = |_: &(TopicPartition, i64)| Place::Coordinator(Arc::from(group));
+        let place = |_: &Committed| Place::Coordinator(Arc::from(group));
         let results = self.each(offsets, place, request, answer).await?;
         Ok(offsets.iter().map(|(partition, _)| partition.clone()).zip(results).collect())
     }

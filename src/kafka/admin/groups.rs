@@ -15,8 +15,8 @@ use kafka_protocol::protocol::StrBytes;
 use super::Admin;
 use super::answer::{Deed, Subject, known, text};
 use super::errand::{Asked, Place};
-use super::member_bytes;
 use crate::kafka::error::Error;
+use crate::kafka::group::subscription::{Subscription, decode_assignment};
 use crate::kafka::metadata::BrokerId;
 use crate::kafka::topic_partition::TopicPartition;
 use crate::wire::error_code::ErrorCode;
@@ -149,7 +149,7 @@ pub struct GroupMember {
     pub client_id: String,
     /// The host that it comes from.
     pub client_host: String,
-    /// Where it stands, for a group that the coordinator assigns.
+    /// Where it stands, if it says so.
     pub rack: Option<String>,
     /// How far it has followed the group, for a group that the coordinator assigns.
     pub epoch: Option<i32>,
@@ -356,18 +356,18 @@ impl From<&DescribedGroup> for GroupDescription {
 /// While a group rebalances, coordinators leave the members' own bytes out.
 fn classic_member(member: &DescribedGroupMember, consumers: bool) -> GroupMember {
     let understood = |bytes| if consumers { bytes } else { &[][..] };
-    let subscribed = member_bytes::subscribed(understood(&member.member_metadata[..]));
-    let assigned = member_bytes::assigned(understood(&member.member_assignment[..]));
+    let subscription = Subscription::decode(understood(&member.member_metadata[..])).unwrap_or_default();
+    let assigned = decode_assignment(understood(&member.member_assignment[..])).unwrap_or_default();
     GroupMember {
         id: member.member_id.to_string(),
         instance_id: member.group_instance_id.as_ref().map(ToString::to_string),
         client_id: member.client_id.to_string(),
         client_host: member.client_host.to_string(),
-        rack: None,
+        rack: subscription.rack,
         epoch: None,
-        subscribed_topics: subscribed.unwrap_or_default(),
+        subscribed_topics: subscription.topics.iter().map(|topic| topic.to_string()).collect(),
         subscribed_pattern: None,
-        assigned: assigned.unwrap_or_default(),
+        assigned,
         target: None,
     }
 }

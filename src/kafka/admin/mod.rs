@@ -30,7 +30,6 @@ mod configs;
 mod errand;
 mod group_offsets;
 mod groups;
-mod member_bytes;
 mod offsets;
 mod scram_users;
 mod topics;
@@ -42,7 +41,6 @@ pub use self::access_rules::{
 };
 pub use self::cluster::{BrokerDescription, ClusterDescription};
 pub use self::configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
-pub use self::group_offsets::CommittedOffset;
 pub use self::groups::{GroupDescription, GroupListing, GroupMember, GroupState, GroupType};
 pub use self::offsets::{ListedOffset, OffsetSpec};
 pub use self::scram_users::{ScramCredential, ScramMechanism};
@@ -79,8 +77,8 @@ use super::cluster::Cluster;
 /// }
 ///
 /// for group in admin.list_groups().await? {
-///     for committed in admin.committed_offsets(&group.name).await? {
-///         println!("{} has read {} up to {}", group.name, committed.partition, committed.offset);
+///     for (partition, committed) in admin.committed_offsets(&group.name).await? {
+///         println!("{} has read {partition} up to {}", group.name, committed.offset);
 ///     }
 /// }
 /// # Ok(())

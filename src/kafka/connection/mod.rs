@@ -214,8 +214,7 @@ impl Connection {
         Self { outgoing, shared }
     }
 
-    /// Sends a request in this version, which may be answered later than others. It is on its way when this returns,
-    /// whether or not the answer is awaited.
+    /// Sends a request in this version. It is on its way when this returns, whether or not the answer is awaited.
     ///
     /// Where the connection has ended already, the request is not sent: [`Error::Disconnected`].
     pub(super) fn send_in<R: Request>(

@@ -1,22 +1,18 @@
 //! What a consumer hands over: a batch of one partition's records, borrowed from the bytes that came.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
 use bytes::Bytes;
-use kafka_protocol::messages::fetch_response::AbortedTransaction;
 
 use crate::kafka::error::Error;
-use crate::wire::record::{Batch, ControlType, Record, TimestampType};
+use crate::kafka::topic_partition::TopicPartition;
+use crate::wire::record::{Batch, Record, TimestampType};
 
 /// Records of one partition, in the order of their offsets.
 ///
 /// Keys, values and headers are borrowed from the bytes that the broker sent; [`slice`](Self::slice) makes an owned
 /// view of one without copying it, which keeps the whole batch in memory for as long as it lives.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FetchedBatch {
-    pub(super) topic: Arc<str>,
-    pub(super) partition: i32,
+    pub(super) partition: TopicPartition,
     pub(super) batch: Batch,
     /// Brokers send whole batches: records outside of what was asked for are passed over.
     pub(super) from: i64,
@@ -25,13 +21,28 @@ pub struct FetchedBatch {
 
 impl FetchedBatch {
     /// The topic.
-    pub fn topic(&self) -> &Arc<str> {
-        &self.topic
+    pub fn topic(&self) -> &std::sync::Arc<str> {
+        &self.partition.topic
     }
 
     /// The partition's number.
     pub fn partition(&self) -> i32 {
-        self.partition
+        self.partition.partition
+    }
+
+    /// The topic and the partition's number.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// The offset behind the last record: what to commit when all are handled.
+    pub fn next_offset(&self) -> i64 {
+        self.before.map_or(self.batch.next_offset(), |before| before.min(self.batch.next_offset()))
+    }
+
+    /// The epoch of the leader that appended the records (KIP-320); -1 where it is not known.
+    pub fn leader_epoch(&self) -> i32 {
+        self.batch.partition_leader_epoch()
     }
 
     /// Whether timestamps are those of the producers or of the broker.
@@ -40,6 +51,7 @@ impl FetchedBatch {
     }
 
     /// The records. The iterator ends after the first error.
+    #[inline]
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'_>, Error>> {
         let mut near = self.batch.base_offset();
         self.batch.records().filter_map(move |record| match record {
@@ -49,8 +61,8 @@ impl FetchedBatch {
                 wanted.then_some(Ok(record))
             }
             Err(source) => Some(Err(Error::Damaged {
-                topic: self.topic.to_string(),
-                partition: self.partition,
+                topic: self.partition.topic.to_string(),
+                partition: self.partition.partition,
                 offset: near,
                 source,
             })),
@@ -60,41 +72,5 @@ impl FetchedBatch {
     /// An owned view of a key, value or header of this batch; nothing is copied.
     pub fn slice(&self, part: &[u8]) -> Bytes {
         self.batch.slice(part)
-    }
-}
-
-/// Which batches of one fetch belong to transactions that were aborted (KIP-98).
-///
-/// The broker lists each aborted transaction by its producer and first offset; it ends at that producer's abort
-/// marker. Batches of other producers, and those outside of any transaction, pass.
-#[derive(Debug, Default)]
-pub(super) struct AbortFilter {
-    /// Sorted by first offset, the next one last.
-    upcoming: Vec<(i64, i64)>,
-    aborting: HashSet<i64>,
-}
-
-impl AbortFilter {
-    pub(super) fn new(aborted: &[AbortedTransaction]) -> Self {
-        let mut upcoming: Vec<_> =
-            aborted.iter().map(|aborted| (aborted.first_offset, aborted.producer_id.0)).collect();
-        // Some brokers do not sort them.
-        upcoming.sort_unstable_by(|a, b| b.cmp(a));
-        Self { upcoming, aborting: HashSet::new() }
-    }
-
-    /// Whether the next batch of the fetch holds records that may be read.
-    pub(super) fn passes(&mut self, batch: &Batch) -> bool {
-        let (last, producer) = (batch.last_offset(), batch.producer_id());
-        while let Some((_, producer)) = self.upcoming.pop_if(|(first, _)| *first <= last) {
-            self.aborting.insert(producer);
-        }
-        if batch.is_control() {
-            if batch.control_type() == Some(ControlType::Abort) {
-                self.aborting.remove(&producer);
-            }
-            return false;
-        }
-        !(batch.is_transactional() && self.aborting.contains(&producer))
     }
 }

@@ -1,138 +1,59 @@
-//! Reading topics: every partition of them, without a group, from a start position on.
+//! Reading topics: without a group every partition of them, in a group this member's share.
 //!
-//! A [`Consumer`] assigns itself all partitions of its topics; nothing is joined and nothing is committed. It asks
-//! each broker for the partitions that it leads, and asks anew as soon as an answer has come, so that the next
-//! records are on their way while the last are handled. What is held in memory is bounded: per broker, one answer
-//! being handed over and one on its way.
+//! A [`Consumer`] asks each broker for the partitions that it leads, or that it is nearest to, and asks anew as soon as
+//! an answer has come, so that the next records are on their way while the last are handled. What is held in memory is
+//! bounded: one answer of each broker on its way, and one being handed over.
 //!
-//! `positions` decides, this file moves bytes, `batch` is what is handed over.
+//! `positions` decides, with `tracked` for each partition and `session` for each broker; this file moves answers,
+//! `requests` has them as the protocol does. `subscription` knows which partitions there are, `in_group` what a group
+//! wants of its member; `batch`, `message` and `event` are what is handed over.
 
+mod aborted;
 mod batch;
+mod builder;
+mod control;
+mod event;
+mod in_group;
+mod message;
 mod positions;
+mod requests;
+mod session;
+mod subscription;
+mod tracked;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::MetadataResponse;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::batch::FetchedBatch;
-pub use self::positions::StartOffset;
+pub use self::builder::ConsumerBuilder;
+pub use self::control::PartitionLag;
+pub use self::event::{ConsumerEvent, Stopper};
+pub use self::message::ConsumedRecord;
+pub use self::positions::{OutOfRange, StartOffset};
+pub use self::requests::Isolation;
 
-use self::batch::AbortFilter;
-use self::positions::{Ask, FetchFrom, Fetched, Index, OffsetOf, Positions, Verdict};
+use self::aborted::AbortFilter;
+use self::in_group::InGroup;
+use self::message::Unpacked;
+use self::positions::{Ask, EndOfEpoch, FetchFrom, Fetched, Index, OffsetOf, Positions, Verdict};
+use self::requests::{Answers, FetchAnswer, FetchCall, FetchLimits};
+use self::session::FetchSession;
+use self::subscription::Subscription;
 use super::backoff::Backoff;
-use super::cluster::{Cluster, Lane, NEWEST};
+use super::cluster::Cluster;
 use super::error::Error;
+use super::group::{CommittedOffset, offsets, task};
 use super::metadata::{BrokerId, Snapshot};
-use crate::wire::api::TOPICS_BY_ID;
+use super::topic_partition::TopicPartition;
 use crate::wire::error_code::ErrorCode;
-use crate::wire::record::{Batches, DecodeLimits, next_offset};
+use crate::wire::record::{Batches, DecodeLimits, last_leader_epoch, next_offset};
 
-/// A broker holds a fetch back for this long when it has nothing to send.
-const MOST_WAIT: Duration = Duration::from_millis(500);
-/// Of one broker, an answer. A larger batch comes whole all the same (KIP-74).
-const MOST_FETCH_BYTES: i32 = 4 * 1024 * 1024;
-/// Of one partition in an answer.
-const MOST_PARTITION_BYTES: i32 = 1024 * 1024;
-const READ_COMMITTED: i8 = 1;
-/// The newest version that names topics by name.
-const BY_NAME: i16 = TOPICS_BY_ID - 1;
-const LATEST: i64 = -1;
-const EARLIEST: i64 = -2;
-
-/// How to read; made by [`Client::consumer`](super::Client::consumer).
-///
-/// # Defaults
-///
-/// From [`StartOffset::Latest`] on, without end, retrying for ever while brokers cannot be reached; records of
-/// transactions that are open or were aborted are not handed over.
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build` is awaited"]
-pub struct ConsumerBuilder {
-    cluster: Arc<Cluster>,
-    topics: Vec<Arc<str>>,
-    start: StartOffset,
-    stop_at_end: bool,
-    give_up_after: Option<Duration>,
-}
-
-impl ConsumerBuilder {
-    pub(super) fn new(cluster: Arc<Cluster>) -> Self {
-        Self {
-            cluster,
-            topics: Vec::new(),
-            start: StartOffset::default(),
-            stop_at_end: false,
-            give_up_after: None,
-        }
-    }
-
-    /// The topics to read, all their partitions.
-    pub fn topics<T: Into<Arc<str>>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
-        self.topics.extend(topics.into_iter().map(Into::into));
-        self
-    }
-
-    /// Where to begin in each partition.
-    pub fn start_at(mut self, start: StartOffset) -> Self {
-        self.start = start;
-        self
-    }
-
-    /// Whether to stop where each partition ended when it was first looked at.
-    pub fn stop_at_end(mut self, stop: bool) -> Self {
-        self.stop_at_end = stop;
-        self
-    }
-
-    /// For how long brokers may be out of reach, in a row, before [`Consumer::next_batch`] says so. `None` is for
-    /// ever.
-    pub fn give_up_after(mut self, patience: Option<Duration>) -> Self {
-        self.give_up_after = patience;
-        self
-    }
-
-    /// Looks the topics up.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownTopic`] and [`Error::NotAuthorized`] name the topic; others say why the cluster could not be
-    /// asked.
-    pub async fn build(self) -> Result<Consumer, Error> {
-        if self.topics.is_empty() {
-            return Err(Error::Setting { setting: "topics", reason: "name at least one".to_owned() });
-        }
-        let snapshot = self.cluster.topics_known(&self.topics, false, "read").await?;
-        let mut positions = Positions::new(self.start, self.stop_at_end);
-        let mut seen = HashSet::new();
-        for topic in self.topics.iter().filter(|topic| seen.insert(Arc::clone(topic))) {
-            let partitions = snapshot.topic(topic).map_or(0, |known| known.partitions.len());
-            for partition in (0..).take(partitions) {
-                positions.add(topic, partition);
-            }
-        }
-        Ok(Consumer {
-            cluster: self.cluster,
-            topics: self.topics,
-            positions,
-            busy: HashSet::new(),
-            answers: JoinSet::new(),
-            refreshing: false,
-            ready: VecDeque::new(),
-            failing_since: None,
-            failures: 0,
-            give_up_after: self.give_up_after,
-        })
-    }
-}
-
-/// Reads all partitions of some topics.
+/// Reads partitions.
 ///
 /// ```no_run
 /// # async fn example(client: hop::kafka::Client) -> Result<(), hop::kafka::Error> {
@@ -147,29 +68,61 @@ impl ConsumerBuilder {
 /// # Ok(())
 /// # }
 /// ```
+///
+/// In a group, what was handed over is committed by itself once more is asked for:
+///
+/// ```no_run
+/// # async fn example(client: hop::kafka::Client) -> Result<(), hop::kafka::Error> {
+/// let mut consumer = client.consumer().topics(["alerts"]).group("my-group").build().await?;
+/// while let Some(record) = consumer.next().await? {
+///     println!("{:?}", record.value);
+/// }
+/// consumer.close().await
+/// # }
+/// ```
+///
+/// A consumer that is dropped does the same as [`close`](Self::close) in the background, as far as the runtime lives.
 #[derive(Debug)]
 pub struct Consumer {
     cluster: Arc<Cluster>,
-    topics: Vec<Arc<str>>,
+    subscription: Subscription,
     positions: Positions,
+    limits: FetchLimits,
+    prefetch_bytes: u64,
+    announce_ends: bool,
+    skip_damaged: bool,
+    give_up_after: Option<Duration>,
+    group: Option<InGroup>,
+    sessions: HashMap<BrokerId, FetchSession>,
     /// Brokers that have been asked and have not answered.
     busy: HashSet<BrokerId>,
     answers: JoinSet<Answer>,
     refreshing: bool,
+    /// When topics were last listed, to find those that match a pattern.
+    listed_at: Instant,
     ready: VecDeque<Ready>,
+    events: VecDeque<ConsumerEvent>,
+    /// What the user got last, and has dealt with when they ask for more.
+    handed: Option<(TopicPartition, CommittedOffset)>,
+    unpacked: Option<Unpacked>,
+    stopper: Stopper,
     /// Since when nothing could be asked, and how often it was tried since.
     failing_since: Option<Instant>,
     failures: u32,
-    give_up_after: Option<Duration>,
 }
 
 /// What a question to the cluster brought.
 #[derive(Debug)]
 enum Answer {
-    Fetched { broker: BrokerId, asked: Vec<FetchFrom>, answer: Result<FetchResponse, Error> },
-    Offsets { broker: BrokerId, asked: Vec<OffsetOf>, answer: Result<ListOffsetsResponse, Error> },
+    Fetched { broker: BrokerId, asked: Vec<FetchFrom>, incremental: bool, answer: Result<FetchAnswer, Error> },
+    Offsets { broker: BrokerId, asked: Vec<OffsetOf>, answer: Result<Answers<i64>, Error> },
+    Epochs { broker: BrokerId, asked: Vec<EndOfEpoch>, answer: Result<Answers<(i32, i64)>, Error> },
+    Committed { asked: Vec<(Index, TopicPartition)>, answer: Result<Committed, Error> },
     Refreshed(Result<Arc<Snapshot>, Error>),
+    Listed(Result<MetadataResponse, Error>),
 }
+
+type Committed = Vec<(TopicPartition, Option<CommittedOffset>)>;
 
 /// One partition's part of an answer, on its way to the user.
 #[derive(Debug)]
@@ -181,28 +134,97 @@ struct Ready {
     before: Option<i64>,
     /// The offset after the last batch that could be read.
     reached: i64,
+    /// The offset behind all of it.
+    next: i64,
 }
 
 impl Consumer {
     /// The next records, of any partition; `None` when every partition has reached its end, for a consumer that stops
-    /// there.
+    /// there, or when it was stopped. Other events are passed over.
     ///
     /// Dropping the future loses nothing: the next call goes on where this one was.
     ///
     /// # Errors
     ///
     /// After [`Error::Damaged`] the next call tries the same records again; after others the call may be repeated,
-    /// and goes on where it can.
+    /// and goes on where it can. In a group, an error that ends the membership is given again and again.
     pub async fn next_batch(&mut self) -> Result<Option<FetchedBatch>, Error> {
         loop {
-            if let Some(batch) = self.take_ready()? {
-                return Ok(Some(batch));
+            match self.next_event().await? {
+                Some(ConsumerEvent::Records(batch)) => return Ok(Some(batch)),
+                Some(_) => {}
+                None => return Ok(None),
             }
-            if self.positions.all_finished() {
+        }
+    }
+
+    /// The next record, of any partition, to keep; else as [`next_batch`](Self::next_batch).
+    ///
+    /// Dropping the future loses nothing: the next call goes on where this one was.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next_batch`](Self::next_batch).
+    pub async fn next(&mut self) -> Result<Option<ConsumedRecord>, Error> {
+        loop {
+            if let Some(unpacked) = &mut self.unpacked {
+                if self.stopper.is_stopped() {
+                    return Ok(None);
+                }
+                let next = unpacked.next();
+                let epoch = unpacked.batch.leader_epoch();
+                if self.group.is_some() {
+                    self.settle();
+                }
+                match next {
+                    Some(Ok(record)) => {
+                        if self.group.is_some() {
+                            let name = TopicPartition::new(Arc::clone(&record.topic), record.partition);
+                            let mut offset = CommittedOffset::new(record.offset.saturating_add(1));
+                            offset.leader_epoch = epoch;
+                            self.handed = Some((name, offset));
+                        }
+                        return Ok(Some(record));
+                    }
+                    Some(Err(error)) => return Err(error),
+                    None => self.unpacked = None,
+                }
+            }
+            let Some(batch) = self.next_batch().await? else { return Ok(None) };
+            // Its records are handed over one by one from here.
+            self.handed = None;
+            self.unpacked = Some(Unpacked::new(batch));
+        }
+    }
+
+    /// The next thing that happens; `None` as for [`next_batch`](Self::next_batch).
+    ///
+    /// Dropping the future loses nothing: the next call goes on where this one was.
+    ///
+    /// # Errors
+    ///
+    /// As for [`next_batch`](Self::next_batch).
+    pub async fn next_event(&mut self) -> Result<Option<ConsumerEvent>, Error> {
+        let _polling = self.group.as_ref().map(|group| group.handle.activity.poll());
+        self.settle();
+        self.give_up_revoked().await;
+        loop {
+            if self.stopper.is_stopped() {
+                return Ok(None);
+            }
+            self.hear_group()?;
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(event));
+            }
+            let holds = self.group.as_ref().is_none_or(|group| group.handle.activity.holds());
+            if holds && let Some(batch) = self.take_ready()? {
+                return Ok(Some(ConsumerEvent::Records(batch)));
+            }
+            if self.is_finished() {
                 return Ok(None);
             }
             self.ask();
-            let wake = self.positions.next_try();
+            let wake = self.wake_at();
             tokio::select! {
                 Some(answer) = self.answers.join_next() => {
                     // A task that panicked or was cancelled has no answer; there is none of either kind.
@@ -210,38 +232,69 @@ impl Consumer {
                         self.on_answer(answer)?;
                     }
                 }
+                event = next_of_group(&mut self.group) => self.on_group_event(event),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                () = self.stopper.stopped() => {}
             }
         }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let commit = self.group.as_ref().and_then(InGroup::commit_at);
+        let list =
+            self.subscription.has_pattern().then(|| self.listed_at + self.cluster.settings.metadata_max_age);
+        [self.positions.next_try(Instant::now()), commit, list].into_iter().flatten().min()
+    }
+
+    fn is_finished(&self) -> bool {
+        let waits_for_share = self.group.as_ref().is_some_and(|group| group.shares && !group.has_share);
+        let nothing_yet = self.subscription.has_pattern() && self.positions.names().next().is_none();
+        !waits_for_share && !nothing_yet && self.positions.all_finished()
     }
 
     /// The next batch of what has come.
     fn take_ready(&mut self) -> Result<Option<FetchedBatch>, Error> {
         while let Some(ready) = self.ready.front_mut() {
-            let Some((topic, partition)) = self.positions.name(ready.index) else {
+            let Some(name) = self.positions.name(ready.index) else {
                 self.ready.pop_front();
                 continue;
             };
-            let (topic, index, reached) = (Arc::clone(topic), ready.index, ready.reached);
+            let (name, index, reached) = (name.clone(), ready.index, ready.reached);
+            let behind = ready.batches.next_offset();
             match ready.batches.next() {
                 None => {
+                    self.positions.on_handed_over(index, ready.next.max(reached));
                     self.ready.pop_front();
                 }
                 Some(Err(source)) => {
-                    self.ready.pop_front();
-                    self.positions.rewind(index, reached);
-                    return Err(Error::Damaged {
-                        topic: topic.to_string(),
-                        partition,
+                    let damaged = Error::Damaged {
+                        topic: name.topic.to_string(),
+                        partition: name.partition,
                         offset: reached,
                         source,
-                    });
+                    };
+                    self.ready.pop_front();
+                    if !self.skip_damaged {
+                        self.positions.rewind(index, reached);
+                        return Err(damaged);
+                    }
+                    // What its header says of where it ends may be damaged, too, but it does not go back.
+                    let behind = behind.unwrap_or_default().max(reached.saturating_add(1));
+                    tracing::warn!(error = %damaged, next_offset = behind, "records are passed over");
+                    self.positions.rewind(index, behind);
                 }
                 Some(Ok(batch)) => {
                     ready.reached = batch.next_offset();
                     if ready.filter.passes(&batch) {
                         let (from, before) = (ready.from, ready.before);
-                        return Ok(Some(FetchedBatch { topic, partition, batch, from, before }));
+                        self.positions.on_handed_over(index, ready.reached);
+                        let batch = FetchedBatch { partition: name, batch, from, before };
+                        if self.group.is_some() {
+                            let mut offset = CommittedOffset::new(batch.next_offset());
+                            offset.leader_epoch = batch.leader_epoch();
+                            self.handed = Some((batch.partition.clone(), offset));
+                        }
+                        return Ok(Some(batch));
                     }
                 }
             }
@@ -252,22 +305,26 @@ impl Consumer {
     /// Asks every broker that is free for what is wanted of it.
     fn ask(&mut self) {
         let snapshot = self.cluster.snapshot();
+        self.look_at(&snapshot);
+        self.ask_for_committed();
         for (broker, ask) in self.positions.next_asks(&snapshot, &self.busy, Instant::now()) {
             self.busy.insert(broker);
             let cluster = Arc::clone(&self.cluster);
+            let isolation = self.limits.isolation;
             match ask {
-                Ask::Fetch(asked) => {
-                    let request = self.fetch_request(&snapshot, &asked);
+                Ask::Fetch(asked) => self.fetch(broker, asked, &snapshot),
+                Ask::Offsets(asked) => {
+                    let named = requests::named(&self.positions, &asked, |of| of.index);
                     self.answers.spawn(async move {
-                        let answer = fetch(&cluster, broker, &request).await;
-                        Answer::Fetched { broker, asked, answer }
+                        let answer = requests::offsets(&cluster, broker, isolation, named).await;
+                        Answer::Offsets { broker, asked, answer }
                     });
                 }
-                Ask::Offsets(asked) => {
-                    let request = self.offsets_request(&asked);
+                Ask::Epochs(asked) => {
+                    let named = requests::named(&self.positions, &asked, |of| of.index);
                     self.answers.spawn(async move {
-                        let answer = offsets(&cluster, broker, &request).await;
-                        Answer::Offsets { broker, asked, answer }
+                        let answer = requests::ends_of_epochs(&cluster, broker, named).await;
+                        Answer::Epochs { broker, asked, answer }
                     });
                 }
             }
@@ -275,6 +332,84 @@ impl Consumer {
         if self.positions.lacks_leader(&snapshot) && self.answers.is_empty() {
             self.refresh();
         }
+        self.list_topics();
+    }
+
+    fn fetch(&mut self, broker: BrokerId, asked: Vec<FetchFrom>, snapshot: &Snapshot) {
+        let named = requests::named(&self.positions, &asked, |from| from.index);
+        let by_id = requests::known_by_id(snapshot, &named);
+        let request = self.sessions.entry(broker).or_default().next(named, by_id);
+        let epoch = request.epoch;
+        // One answer of each broker, and one that is being handed over.
+        let brokers = u64::try_from(self.sessions.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let share = i32::try_from(self.prefetch_bytes / brokers).unwrap_or(i32::MAX);
+        let limits = FetchLimits { max_bytes: self.limits.max_bytes.min(share), ..self.limits.clone() };
+        let call = FetchCall::new(&limits, snapshot, request, by_id);
+        let (cluster, incremental, max_wait) = (Arc::clone(&self.cluster), epoch != 0, self.limits.max_wait);
+        self.answers.spawn(async move {
+            let answer = call.ask(&cluster, broker, max_wait).await;
+            Answer::Fetched { broker, asked, incremental, answer }
+        });
+    }
+
+    fn ask_for_committed(&mut self) {
+        let Some(group) = &self.group else { return };
+        let asked = self.positions.wants_committed(Instant::now());
+        if !asked.is_empty() {
+            let (cluster, name) = (Arc::clone(&self.cluster), Arc::clone(&group.name));
+            self.answers.spawn(async move {
+                let partitions: Vec<_> = asked.iter().map(|(_, partition)| partition.clone()).collect();
+                let answer = offsets::committed(&cluster, &name, &partitions).await;
+                Answer::Committed { asked, answer }
+            });
+        }
+    }
+
+    /// Takes over what is new in the topics.
+    fn look_at(&mut self, snapshot: &Snapshot) {
+        let changes = self.subscription.changes(snapshot);
+        if !changes.made_anew.is_empty() {
+            // Brokers cannot be told to forget what has no name any more.
+            self.sessions.values_mut().for_each(FetchSession::restart);
+        }
+        for topic in &changes.made_anew {
+            tracing::warn!(%topic, "the topic was deleted and made anew; it is read from its beginning");
+            let names: Vec<_> = self.positions.names().filter(|name| name.topic == *topic).cloned().collect();
+            for name in names {
+                self.forget(&name);
+                self.positions.add(name, StartOffset::Earliest);
+            }
+        }
+        // A group shares out what is new by itself.
+        if !self.group.as_ref().is_some_and(|group| group.shares) {
+            for partition in changes.new {
+                self.positions.add(partition, StartOffset::Earliest);
+            }
+        }
+    }
+
+    /// Assigns everything that there is at the beginning, where no group does.
+    fn assign_all(&mut self, start: StartOffset) {
+        let changes = self.subscription.changes(&self.cluster.snapshot());
+        match &self.group {
+            None => changes.new.into_iter().for_each(|partition| self.positions.add(partition, start)),
+            Some(group) if !group.shares => {
+                changes.new.into_iter().for_each(|partition| self.positions.add_committed(partition));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Nothing of a partition is to be handed over any more.
+    fn forget(&mut self, partition: &TopicPartition) {
+        if let Some(index) = self.positions.remove(partition) {
+            self.discard(index);
+        }
+    }
+
+    /// What was fetched of a partition is void.
+    fn discard(&mut self, index: Index) {
+        self.ready.retain(|ready| ready.index != index);
     }
 
     fn refresh(&mut self) {
@@ -282,7 +417,8 @@ impl Consumer {
             return;
         }
         self.refreshing = true;
-        let (cluster, topics) = (Arc::clone(&self.cluster), self.topics.clone());
+        let cluster = Arc::clone(&self.cluster);
+        let topics: Vec<_> = self.subscription.topics().cloned().collect();
         let wait = Backoff::RECONNECT.wait(self.failures.max(1), fastrand::f64());
         self.answers.spawn(async move {
             tokio::time::sleep(wait).await;
@@ -290,118 +426,202 @@ impl Consumer {
         });
     }
 
+    /// Looks for topics that match the pattern, as often as metadata is renewed.
+    fn list_topics(&mut self) {
+        let due = self.listed_at + self.cluster.settings.metadata_max_age;
+        if self.subscription.has_pattern() && due <= Instant::now() {
+            self.listed_at = Instant::now();
+            let cluster = Arc::clone(&self.cluster);
+            self.answers.spawn(async move { Answer::Listed(cluster.describe(None).await) });
+        }
+    }
+
     fn on_answer(&mut self, answer: Answer) -> Result<(), Error> {
         match answer {
-            Answer::Fetched { broker, asked, answer } => {
+            Answer::Fetched { broker, asked, incremental, answer } => {
                 self.busy.remove(&broker);
                 match answer {
-                    Ok(response) => self.on_fetched(&asked, response),
-                    Err(error) => self.on_failure(&Ask::Fetch(asked), error),
+                    Ok(answer) => self.on_fetched(broker, &asked, incremental, answer),
+                    Err(error) => {
+                        if let Some(session) = self.sessions.get_mut(&broker) {
+                            session.restart();
+                        }
+                        self.on_failure(asked.iter().map(|from| from.index), error)
+                    }
                 }
             }
             Answer::Offsets { broker, asked, answer } => {
                 self.busy.remove(&broker);
                 match answer {
-                    Ok(response) => self.on_offsets(&asked, &response),
-                    Err(error) => self.on_failure(&Ask::Offsets(asked), error),
+                    Ok(answers) => self.on_offsets(asked, answers),
+                    Err(error) => self.on_failure(asked.iter().map(|of| of.index), error),
                 }
             }
+            Answer::Epochs { broker, asked, answer } => {
+                self.busy.remove(&broker);
+                match answer {
+                    Ok(answers) => self.on_ends_of_epochs(asked, answers),
+                    Err(Error::Unsupported { .. }) => {
+                        self.positions.take_as_checked(&asked);
+                        Ok(())
+                    }
+                    Err(error) => self.on_failure(asked.iter().map(|of| of.index), error),
+                }
+            }
+            Answer::Committed { asked, answer } => match answer {
+                Ok(committed) => {
+                    let found: HashMap<_, _> = committed.into_iter().collect();
+                    for (index, name) in asked {
+                        let committed = found.get(&name).and_then(Option::as_ref);
+                        self.positions.on_committed(index, committed);
+                    }
+                    Ok(())
+                }
+                Err(error) => self.on_failure(asked.iter().map(|(index, _)| *index), error),
+            },
             Answer::Refreshed(answer) => {
                 self.refreshing = false;
                 match answer {
                     Ok(_) => Ok(()),
-                    Err(error) => self.on_failure(&Ask::Fetch(Vec::new()), error),
+                    Err(error) => self.on_failure([], error),
                 }
+            }
+            Answer::Listed(Ok(listed)) => {
+                if self.subscription.on_listed(&listed) {
+                    if let Some(group) = self.group.as_ref().filter(|group| group.shares) {
+                        group.send(task::Command::Subscribe(self.subscription.topics().cloned().collect()));
+                    }
+                    self.refresh();
+                }
+                Ok(())
+            }
+            Answer::Listed(Err(error)) => {
+                tracing::debug!(%error, "topics could not be listed");
+                Ok(())
             }
         }
     }
 
-    fn on_fetched(&mut self, asked: &[FetchFrom], response: FetchResponse) -> Result<(), Error> {
+    fn on_fetched(
+        &mut self,
+        broker: BrokerId,
+        asked: &[FetchFrom],
+        incremental: bool,
+        answer: FetchAnswer,
+    ) -> Result<(), Error> {
         self.on_success();
         let now = Instant::now();
-        let whole = ErrorCode(response.error_code);
-        // Brokers answer in the order they were asked in: the next is looked for at the end first.
-        let mut unanswered: Vec<FetchFrom> = asked.iter().rev().copied().collect();
+        let session = self.sessions.entry(broker).or_default();
+        if !session.on_answer(answer.code, answer.session_id) {
+            self.positions.ask_again(asked.iter().map(|from| from.index));
+            return Ok(());
+        }
+        let whole = answer.code;
+        let mut unanswered: HashMap<Index, FetchFrom> =
+            asked.iter().map(|from| (from.index, *from)).collect();
         let mut failure = None;
-        for topic in response.responses {
-            for data in topic.partitions {
-                let named = |from: &FetchFrom| {
-                    let name = self.positions.name(from.index);
-                    name.is_some_and(|(name, number)| {
-                        **name == **topic.topic && number == data.partition_index
-                    })
-                };
-                let Some(at) = unanswered.iter().rposition(named) else { continue };
-                let from = unanswered.swap_remove(at);
-                let records = data.records.unwrap_or_default();
-                let fetched = Fetched {
-                    asked: from,
-                    code: ErrorCode(data.error_code),
-                    // Below version 4 there is no last stable offset; -1 is one that is not known.
-                    end: if data.last_stable_offset >= 0 {
-                        data.last_stable_offset
-                    } else {
-                        data.high_watermark
-                    },
-                    next: next_offset(&records),
-                };
-                match self.positions.on_fetched(fetched, now) {
-                    Verdict::Deliver => self.ready.push_back(Ready {
-                        index: from.index,
-                        batches: Batches::new(records, DecodeLimits::default()),
-                        filter: AbortFilter::new(data.aborted_transactions.as_deref().unwrap_or_default()),
-                        from: from.offset,
-                        before: self.positions.stop_before(from.index),
-                        reached: from.offset,
+        for data in answer.partitions {
+            let index = self.positions.index(&data.name);
+            let Some(from) = index.and_then(|index| unanswered.remove(&index)) else { continue };
+            let fetched = Fetched {
+                asked: from,
+                code: data.code,
+                end: data.end,
+                next: next_offset(&data.records),
+                epoch: last_leader_epoch(&data.records),
+                preferred: data.preferred,
+            };
+            let verdict = self.positions.on_fetched(fetched, now);
+            if matches!(verdict, Verdict::Deliver) {
+                self.ready.push_back(Ready {
+                    index: from.index,
+                    batches: Batches::new(data.records, DecodeLimits::default()),
+                    filter: AbortFilter::new(match self.limits.isolation {
+                        Isolation::ReadCommitted => &data.aborted,
+                        Isolation::ReadUncommitted => &[],
                     }),
-                    Verdict::Nothing => {}
-                    Verdict::Refresh => self.refresh(),
-                    Verdict::Fail(error) => failure = Some(error),
-                }
+                    from: from.offset,
+                    before: self.positions.stop_before(from.index),
+                    reached: from.offset,
+                    next: fetched.next.unwrap_or(from.offset),
+                });
+            } else if let Err(error) = self.on_verdict(from.index, verdict) {
+                failure = Some(error);
             }
         }
-        if !unanswered.is_empty() {
+        if incremental && whole == ErrorCode::NONE {
+            for index in unanswered.into_keys() {
+                let verdict = self.positions.on_no_news(index);
+                self.on_verdict(index, verdict)?;
+            }
+        } else if !unanswered.is_empty() {
             tracing::debug!(code = %whole, partitions = unanswered.len(), "a fetch was not answered in full");
-            self.positions.on_unreachable(&Ask::Fetch(unanswered), now);
+            self.positions.on_unreachable(unanswered.into_keys(), now);
         }
         // The next records are on their way while these are handled.
         self.ask();
         failure.map_or(Ok(()), Err)
     }
 
-    fn on_offsets(&mut self, asked: &[OffsetOf], response: &ListOffsetsResponse) -> Result<(), Error> {
+    fn on_offsets(&mut self, asked: Vec<OffsetOf>, answers: Answers<i64>) -> Result<(), Error> {
         self.on_success();
         let now = Instant::now();
-        let mut unanswered: Vec<OffsetOf> = asked.iter().rev().copied().collect();
-        for topic in &response.topics {
-            for data in &topic.partitions {
-                let named = |of: &OffsetOf| {
-                    let name = self.positions.name(of.index);
-                    name.is_some_and(|(name, number)| {
-                        **name == **topic.name && number == data.partition_index
-                    })
-                };
-                let Some(at) = unanswered.iter().rposition(named) else { continue };
-                let of = unanswered.swap_remove(at);
-                let answer = match ErrorCode(data.error_code) {
-                    ErrorCode::NONE => Ok(data.offset.max(0)),
-                    code => Err(code),
-                };
-                match self.positions.on_offset(of, answer, now) {
-                    Verdict::Deliver | Verdict::Nothing => {}
-                    Verdict::Refresh => self.refresh(),
-                    Verdict::Fail(error) => return Err(error),
-                }
+        let mut unanswered: HashMap<Index, OffsetOf> = asked.into_iter().map(|of| (of.index, of)).collect();
+        for (name, answer) in answers {
+            let index = self.positions.index(&name);
+            if let Some(of) = index.and_then(|index| unanswered.remove(&index)) {
+                let verdict = self.positions.on_offset(of, answer, now);
+                self.on_verdict(of.index, verdict)?;
             }
         }
-        self.positions.on_unreachable(&Ask::Offsets(unanswered), now);
+        self.positions.on_unreachable(unanswered.into_keys(), now);
+        Ok(())
+    }
+
+    fn on_ends_of_epochs(
+        &mut self,
+        asked: Vec<EndOfEpoch>,
+        answers: Answers<(i32, i64)>,
+    ) -> Result<(), Error> {
+        self.on_success();
+        let now = Instant::now();
+        let mut unanswered: HashMap<Index, EndOfEpoch> = asked.into_iter().map(|of| (of.index, of)).collect();
+        for (name, answer) in answers {
+            let index = self.positions.index(&name);
+            if let Some(of) = index.and_then(|index| unanswered.remove(&index)) {
+                let verdict = self.positions.on_end_of_epoch(of, answer, now);
+                self.on_verdict(of.index, verdict)?;
+            }
+        }
+        self.positions.on_unreachable(unanswered.into_keys(), now);
+        Ok(())
+    }
+
+    fn on_verdict(&mut self, index: Index, verdict: Verdict) -> Result<(), Error> {
+        match verdict {
+            Verdict::Deliver | Verdict::Nothing => {}
+            Verdict::Refresh => self.refresh(),
+            Verdict::AtEnd(offset) => {
+                if let Some(partition) = self.positions.name(index).filter(|_| self.announce_ends) {
+                    let partition = partition.clone();
+                    self.events.push_back(ConsumerEvent::EndOfPartition { partition, offset });
+                }
+            }
+            Verdict::Truncated { read_up_to, diverges_at } => {
+                let Some(partition) = self.positions.name(index).cloned() else { return Ok(()) };
+                tracing::warn!(%partition, read_up_to, diverges_at, "the log was cut below what was read");
+                self.discard(index);
+                self.events.push_back(ConsumerEvent::Truncated { partition, read_up_to, diverges_at });
+            }
+            Verdict::Fail(error) => return Err(error),
+        }
         Ok(())
     }
 
     /// A broker could not be asked, or did not answer.
-    fn on_failure(&mut self, ask: &Ask, error: Error) -> Result<(), Error> {
+    fn on_failure(&mut self, indices: impl IntoIterator<Item = Index>, error: Error) -> Result<(), Error> {
         let now = Instant::now();
-        self.positions.on_unreachable(ask, now);
+        self.positions.on_unreachable(indices, now);
         if !error.is_retriable() {
             return Err(error);
         }
@@ -426,93 +646,12 @@ impl Consumer {
         }
         self.failures = 0;
     }
-
-    fn fetch_request(&self, snapshot: &Snapshot, asked: &[FetchFrom]) -> FetchRequest {
-        let topics =
-            by_topic(&self.positions, asked, |from| from.index).into_iter().map(|(topic, partitions)| {
-                let partitions = partitions.into_iter().map(|(partition, from)| {
-                    FetchPartition::default()
-                        .with_partition(partition)
-                        .with_fetch_offset(from.offset)
-                        .with_current_leader_epoch(from.leader_epoch)
-                        .with_partition_max_bytes(MOST_PARTITION_BYTES)
-                });
-                let name = StrBytes::from_string(topic.to_string());
-                FetchTopic::default()
-                    .with_topic(name.into())
-                    .with_topic_id(snapshot.topic(&topic).map(|known| known.id).unwrap_or_default())
-                    .with_partitions(partitions.collect())
-            });
-        FetchRequest::default()
-            .with_replica_id((-1).into())
-            .with_max_wait_ms(i32::try_from(MOST_WAIT.as_millis()).unwrap_or(i32::MAX))
-            .with_min_bytes(1)
-            .with_max_bytes(MOST_FETCH_BYTES)
-            .with_isolation_level(READ_COMMITTED)
-            // No session (KIP-227): every request is complete in itself.
-            .with_session_id(0)
-            .with_session_epoch(-1)
-            .with_topics(topics.collect())
-    }
-
-    fn offsets_request(&self, asked: &[OffsetOf]) -> ListOffsetsRequest {
-        let topics =
-            by_topic(&self.positions, asked, |of| of.index).into_iter().map(|(topic, partitions)| {
-                let partitions = partitions.into_iter().map(|(partition, of)| {
-                    ListOffsetsPartition::default()
-                        .with_partition_index(partition)
-                        .with_current_leader_epoch(of.leader_epoch)
-                        .with_timestamp(match of.which {
-                            StartOffset::Earliest => EARLIEST,
-                            StartOffset::Latest => LATEST,
-                        })
-                });
-                let name = StrBytes::from_string(topic.to_string());
-                ListOffsetsTopic::default().with_name(name.into()).with_partitions(partitions.collect())
-            });
-        let within = self.cluster.settings.request_timeout.as_millis();
-        ListOffsetsRequest::default()
-            .with_replica_id((-1).into())
-            .with_timeout_ms(i32::try_from(within).unwrap_or(i32::MAX))
-            .with_isolation_level(READ_COMMITTED)
-            .with_topics(topics.collect())
-    }
 }
 
-/// A topic, and what is asked of each of its partitions.
-type TopicParts<T> = (Arc<str>, Vec<(i32, T)>);
-
-/// What is asked, by topic, each with its partition's number.
-fn by_topic<T: Copy>(positions: &Positions, asked: &[T], index: impl Fn(T) -> Index) -> Vec<TopicParts<T>> {
-    let mut topics: Vec<TopicParts<T>> = Vec::new();
-    for &part in asked {
-        let Some((topic, partition)) = positions.name(index(part)) else { continue };
-        // Partitions are tracked topic by topic, so the topic is the last one or a new one.
-        match topics.last_mut() {
-            Some((last, parts)) if last == topic => parts.push((partition, part)),
-            _ => topics.push((Arc::clone(topic), vec![(partition, part)])),
-        }
+/// The next event of the group; never, where there is none.
+async fn next_of_group(group: &mut Option<InGroup>) -> Option<task::Event> {
+    match group {
+        Some(group) if group.failed.is_none() => group.handle.events.recv().await,
+        _ => std::future::pending().await,
     }
-    topics
-}
-
-async fn fetch(cluster: &Cluster, broker: BrokerId, request: &FetchRequest) -> Result<FetchResponse, Error> {
-    let within = cluster.settings.request_timeout + MOST_WAIT;
-    let newest = if request.topics.iter().all(|topic| !topic.topic_id.is_nil()) { NEWEST } else { BY_NAME };
-    let mut response = cluster.send(broker, Lane::Waiting, request, newest, within).await?.await?;
-    // Where topics are named by id, their names are known from the question.
-    for topic in response.responses.iter_mut().filter(|topic| !topic.topic_id.is_nil()) {
-        if let Some(asked) = request.topics.iter().find(|asked| asked.topic_id == topic.topic_id) {
-            topic.topic = asked.topic.clone();
-        }
-    }
-    Ok(response)
-}
-
-async fn offsets(
-    cluster: &Cluster,
-    broker: BrokerId,
-    request: &ListOffsetsRequest,
-) -> Result<ListOffsetsResponse, Error> {
-    cluster.send(broker, Lane::Waiting, request, NEWEST, cluster.settings.request_timeout).await?.await
 }

@@ -1,23 +1,25 @@
 //! Where a consumer stands in each partition, and what to ask of which broker next.
 //!
 //! A pure state machine: answers and the time go in; requests, waits and verdicts come out. The shell around it
-//! ([`super::Consumer`]) moves them to and from the brokers.
+//! ([`super::Consumer`]) moves them to and from the brokers. What is known of one partition is [`Tracked`].
 //!
-//! References: KIP-74 (fetch limits), KIP-320 (leader epochs), KIP-98 (the last stable offset).
+//! References: KIP-74 (fetch limits), KIP-98 (the last stable offset), KIP-320 (leader epochs, truncation), KIP-392
+//! (the nearest replica).
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::kafka::backoff::Backoff;
+use super::tracked::{Position, Tracked};
 use crate::kafka::error::Error;
+use crate::kafka::group::CommittedOffset;
 use crate::kafka::metadata::{BrokerId, Snapshot};
-use crate::wire::error_code::{ErrorCode, Reaction};
+use crate::kafka::topic_partition::TopicPartition;
+use crate::wire::error_code::ErrorCode;
 
 /// Where to begin in a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum StartOffset {
     /// At the oldest record that the log still holds.
@@ -25,21 +27,41 @@ pub enum StartOffset {
     /// After the newest record: only what comes from now on.
     #[default]
     Latest,
+    /// At the first record of this time or later, in milliseconds since 1970 UTC; after the newest record where there
+    /// is none.
+    Timestamp(i64),
+    /// At this offset, or where [`OutOfRange`] says if the log does not hold it.
+    Offset(i64),
 }
 
-/// A topic that keeps being unknown after this many answers in a row, with waits between, is gone.
-const MOST_UNKNOWN_ANSWERS: u32 = 8;
+/// What to do when the log no longer holds the offset to be read next: it was deleted, or the log was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OutOfRange {
+    /// Go on at the nearest offset that there is: the oldest where records were deleted, the end where the log was
+    /// cut. Nothing that exists is passed over, and nothing comes twice.
+    #[default]
+    Nearest,
+    /// Go on at the oldest record. Kafka's `auto.offset.reset=earliest`.
+    Earliest,
+    /// Go on after the newest record. Kafka's `auto.offset.reset=latest`.
+    Latest,
+    /// Say so: [`Error::OffsetOutOfRange`] or [`Error::Truncated`].
+    Fail,
+}
 
-/// An index into the partitions of one consumer.
-pub(super) type Index = usize;
+/// The number of a partition while it is read; never given out twice.
+pub(super) type Index = u64;
 
 /// What to ask a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ask {
     /// Records from an offset on, a partition each.
     Fetch(Vec<FetchFrom>),
-    /// The log's earliest or latest offset, a partition each.
+    /// An offset by what is known of it, a partition each.
     Offsets(Vec<OffsetOf>),
+    /// Where a leader epoch ends, a partition each.
+    Epochs(Vec<EndOfEpoch>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +74,22 @@ pub(super) struct FetchFrom {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OffsetOf {
     pub(super) index: Index,
-    pub(super) which: StartOffset,
+    pub(super) which: Which,
+    pub(super) leader_epoch: i32,
+}
+
+/// An offset that only a broker knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    Earliest,
+    Latest,
+    Timestamp(i64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EndOfEpoch {
+    pub(super) index: Index,
+    pub(super) epoch: i32,
     pub(super) leader_epoch: i32,
 }
 
@@ -61,10 +98,14 @@ pub(super) struct OffsetOf {
 pub(super) struct Fetched {
     pub(super) asked: FetchFrom,
     pub(super) code: ErrorCode,
-    /// The end of what may be read: the last stable offset.
+    /// The end of what may be read: the last stable offset, or the high watermark.
     pub(super) end: i64,
     /// The offset after the last batch that came, if any came.
     pub(super) next: Option<i64>,
+    /// The leader epoch of that batch; -1 where it is not known.
+    pub(super) epoch: i32,
+    /// A replica that is nearer than the leader.
+    pub(super) preferred: Option<BrokerId>,
 }
 
 /// What an answer means for the consumer.
@@ -74,62 +115,98 @@ pub(super) enum Verdict {
     Deliver,
     /// There is nothing to hand over.
     Nothing,
+    /// Everything that there was has been read.
+    AtEnd(i64),
+    /// The log was cut below what was read: the next record is at `diverges_at`.
+    Truncated { read_up_to: i64, diverges_at: i64 },
     /// The metadata is out of date.
     Refresh,
     /// The partition cannot be read.
     Fail(Error),
 }
 
+/// How positions are found and left, the same for all partitions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    pub(super) start: StartOffset,
+    pub(super) out_of_range: OutOfRange,
+    pub(super) stop_at_end: bool,
+    /// For how long a nearer replica is read from before the leader is asked again.
+    pub(super) replica_for: Duration,
+}
+
 /// All partitions of one consumer.
 #[derive(Debug)]
 pub(super) struct Positions {
-    start: StartOffset,
-    stop_at_end: bool,
-    partitions: Vec<Tracked>,
-}
-
-#[derive(Debug)]
-struct Tracked {
-    topic: Arc<str>,
-    partition: i32,
-    position: Position,
-    /// Where to stop: the end of the log when it was first seen.
-    end: Option<i64>,
-    in_flight: bool,
-    /// Failures in a row, for back-off.
-    failures: u32,
-    not_before: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Position {
-    /// Ask for this offset first. `instead_of` is the position that was found to be out of range.
-    Resolve { which: StartOffset, instead_of: Option<i64> },
-    /// `certain` unless it is a guess that has not been tried yet.
-    At { offset: i64, certain: bool },
+    policy: Policy,
+    next_index: Index,
+    partitions: BTreeMap<Index, Tracked>,
+    indices: HashMap<TopicPartition, Index>,
 }
 
 impl Positions {
-    pub(super) fn new(start: StartOffset, stop_at_end: bool) -> Self {
-        Self { start, stop_at_end, partitions: Vec::new() }
+    pub(super) fn new(policy: Policy) -> Self {
+        Self { policy, next_index: 0, partitions: BTreeMap::new(), indices: HashMap::new() }
     }
 
-    /// Begins to track a partition.
-    pub(super) fn add(&mut self, topic: &Arc<str>, partition: i32) {
-        let position = match self.start {
-            // Most logs begin at 0: to try saves asking.
-            StartOffset::Earliest => Position::At { offset: 0, certain: false },
-            StartOffset::Latest => Position::Resolve { which: StartOffset::Latest, instead_of: None },
-        };
-        self.partitions.push(Tracked {
-            topic: Arc::clone(topic),
-            partition,
-            position,
-            end: None,
-            in_flight: false,
-            failures: 0,
-            not_before: None,
+    /// Begins to track a partition, where it is not tracked already.
+    pub(super) fn add(&mut self, partition: TopicPartition, start: StartOffset) {
+        self.track(partition, Position::start(start));
+    }
+
+    /// The same, from where its group has read to; that has to be asked for.
+    pub(super) fn add_committed(&mut self, partition: TopicPartition) {
+        self.track(partition, Position::Committed);
+    }
+
+    fn track(&mut self, partition: TopicPartition, position: Position) {
+        if self.indices.contains_key(&partition) {
+            return;
+        }
+        let index = self.next_index;
+        self.next_index = index.wrapping_add(1);
+        self.indices.insert(partition.clone(), index);
+        self.partitions.insert(index, Tracked::new(partition, position));
+    }
+
+    /// Tracks a partition no longer; answers about it are of no interest any more.
+    pub(super) fn remove(&mut self, partition: &TopicPartition) -> Option<Index> {
+        let index = self.indices.remove(partition)?;
+        self.partitions.remove(&index);
+        Some(index)
+    }
+
+    /// Partitions whose committed offsets are to be asked for. They count as in flight until they are answered or
+    /// given up.
+    pub(super) fn wants_committed(&mut self, now: Instant) -> Vec<(Index, TopicPartition)> {
+        let wanting = self.partitions.iter_mut().filter(|(_, tracked)| {
+            tracked.position == Position::Committed && !tracked.in_flight && !tracked.waits(now)
         });
+        wanting
+            .map(|(&index, tracked)| {
+                tracked.in_flight = true;
+                (index, tracked.name.clone())
+            })
+            .collect()
+    }
+
+    /// Takes the committed offset of a partition; without one it begins at the start.
+    pub(super) fn on_committed(&mut self, index: Index, committed: Option<&CommittedOffset>) {
+        let start = self.policy.start;
+        let Some(tracked) = self.partitions.get_mut(&index) else { return };
+        tracked.in_flight = false;
+        if tracked.position == Position::Committed {
+            tracked.succeeded();
+            match committed {
+                Some(committed) => {
+                    tracked.epoch = committed.leader_epoch;
+                    // The log may have been cut since.
+                    tracked.checked_under = -1;
+                    tracked.go_to(committed.offset);
+                }
+                None => tracked.position = Position::start(start),
+            }
+        }
     }
 
     /// What to ask of each broker that is not in `busy`. What is returned counts as in flight until it is answered
@@ -140,36 +217,62 @@ impl Positions {
         busy: &HashSet<BrokerId>,
         now: Instant,
     ) -> Vec<(BrokerId, Ask)> {
-        let mut fetches: BTreeMap<BrokerId, Vec<FetchFrom>> = BTreeMap::new();
-        let mut offsets: BTreeMap<BrokerId, Vec<OffsetOf>> = BTreeMap::new();
-        for (index, tracked) in self.partitions.iter_mut().enumerate() {
-            if tracked.in_flight
-                || tracked.is_finished(self.stop_at_end)
-                || tracked.not_before.is_some_and(|at| at > now)
-            {
+        #[derive(Default)]
+        struct Asks {
+            fetch: Vec<FetchFrom>,
+            offsets: Vec<OffsetOf>,
+            epochs: Vec<EndOfEpoch>,
+        }
+        let mut brokers: BTreeMap<BrokerId, Asks> = BTreeMap::new();
+        for (&index, tracked) in &mut self.partitions {
+            if tracked.in_flight || tracked.is_finished(self.policy.stop_at_end) || tracked.waits(now) {
                 continue;
             }
-            let Some(known) = snapshot.partition(&tracked.topic, tracked.partition) else { continue };
-            let Some(leader) = known.leader.filter(|leader| !busy.contains(leader)) else { continue };
+            let Some(known) = snapshot.partition(&tracked.name.topic, tracked.name.partition) else {
+                continue;
+            };
+            let Some(leader) = known.leader else { continue };
             let leader_epoch = known.leader_epoch;
-            match tracked.position {
-                Position::At { offset, .. } => {
-                    fetches.entry(leader).or_default().push(FetchFrom { index, offset, leader_epoch });
+            let position = tracked.position;
+            // Only fetches go to a replica that follows.
+            let broker = match position {
+                Position::At { .. } if !tracked.is_unchecked(leader_epoch) => {
+                    tracked.replica(snapshot, now).unwrap_or(leader)
                 }
-                Position::Resolve { which, .. } => {
-                    offsets.entry(leader).or_default().push(OffsetOf { index, which, leader_epoch });
+                _ => leader,
+            };
+            if busy.contains(&broker) {
+                continue;
+            }
+            let asks = brokers.entry(broker).or_default();
+            match position {
+                Position::Committed => {}
+                Position::Resolve { which, .. } => asks.offsets.push(OffsetOf { index, which, leader_epoch }),
+                Position::At { .. } if tracked.is_unchecked(leader_epoch) => {
+                    asks.epochs.push(EndOfEpoch { index, epoch: tracked.epoch, leader_epoch });
                 }
+                Position::At { .. } if tracked.paused => {}
+                Position::At { offset, .. } => asks.fetch.push(FetchFrom { index, offset, leader_epoch }),
             }
         }
-        // A broker is asked one thing at a time. Offsets are answered at once, so they go first.
-        fetches.retain(|leader, _| !offsets.contains_key(leader));
-        let asks: Vec<_> = offsets
+        // A broker is asked one thing at a time; what is answered at once goes first.
+        let asks: Vec<_> = brokers
             .into_iter()
-            .map(|(leader, asked)| (leader, Ask::Offsets(asked)))
-            .chain(fetches.into_iter().map(|(leader, asked)| (leader, Ask::Fetch(asked))))
+            .filter_map(|(broker, Asks { fetch, offsets, epochs })| {
+                let ask = if !offsets.is_empty() {
+                    Ask::Offsets(offsets)
+                } else if !epochs.is_empty() {
+                    Ask::Epochs(epochs)
+                } else if !fetch.is_empty() {
+                    Ask::Fetch(fetch)
+                } else {
+                    return None;
+                };
+                Some((broker, ask))
+            })
             .collect();
         for index in asks.iter().flat_map(|(_, ask)| ask.indices()) {
-            if let Some(tracked) = self.partitions.get_mut(index) {
+            if let Some(tracked) = self.partitions.get_mut(&index) {
                 tracked.in_flight = true;
             }
         }
@@ -178,59 +281,101 @@ impl Positions {
 
     /// Takes the answer to a fetch, for one partition.
     pub(super) fn on_fetched(&mut self, fetched: Fetched, now: Instant) -> Verdict {
-        let stop_at_end = self.stop_at_end;
-        let Some(tracked) = self.partitions.get_mut(fetched.asked.index) else { return Verdict::Nothing };
+        let Policy { stop_at_end, out_of_range, replica_for, .. } = self.policy;
+        let Some(tracked) = self.partitions.get_mut(&fetched.asked.index) else { return Verdict::Nothing };
         tracked.in_flight = false;
-        // An answer about a position that was left since: rewound, or out of range.
+        // An answer about a position that was left since: sought, rewound or out of range.
         let Position::At { offset, certain } = tracked.position else { return Verdict::Nothing };
-        if offset != fetched.asked.offset {
+        if offset != fetched.asked.offset || tracked.paused {
             return Verdict::Nothing;
         }
         match fetched.code {
             ErrorCode::NONE => {
                 tracked.succeeded();
+                tracked.checked_under = tracked.checked_under.max(fetched.asked.leader_epoch);
+                if let Some(replica) = fetched.preferred {
+                    tracked.prefer(replica, now + replica_for);
+                }
+                tracked.log_end = Some(fetched.end);
                 let end = *tracked.end.get_or_insert(fetched.end);
                 let next = fetched.next.unwrap_or(offset).max(offset);
                 tracked.position = Position::At { offset: next, certain: true };
-                if fetched.next.is_none() || (stop_at_end && offset >= end) {
-                    Verdict::Nothing
-                } else {
-                    Verdict::Deliver
+                if !certain {
+                    tracked.handed_over = Some(offset);
+                }
+                match fetched.next {
+                    Some(_) if !(stop_at_end && offset >= end) => {
+                        if fetched.epoch >= 0 {
+                            tracked.epoch = fetched.epoch;
+                        }
+                        Verdict::Deliver
+                    }
+                    Some(_) => Verdict::Nothing,
+                    None => tracked.at_end(),
                 }
             }
-            ErrorCode::OFFSET_OUT_OF_RANGE => {
-                if certain {
-                    tracing::warn!(topic = %tracked.topic, partition = tracked.partition, offset, "the log no longer holds this offset");
-                }
-                let instead_of = certain.then_some(offset);
-                tracked.position = Position::Resolve { which: StartOffset::Earliest, instead_of };
+            // A follower may not have got that far yet, or no longer be near.
+            _ if tracked.leave_replica() => Verdict::Refresh,
+            ErrorCode::OFFSET_OUT_OF_RANGE if !certain => {
+                tracked.resolve(Which::Earliest, None);
                 Verdict::Nothing
+            }
+            ErrorCode::OFFSET_OUT_OF_RANGE => {
+                let name = tracked.name.clone();
+                tracing::warn!(topic = %name.topic, partition = name.partition, offset, "the log no longer holds this offset");
+                match out_of_range {
+                    OutOfRange::Nearest => tracked.resolve(Which::Earliest, Some(offset)),
+                    OutOfRange::Earliest => tracked.resolve(Which::Earliest, None),
+                    OutOfRange::Latest => tracked.resolve(Which::Latest, None),
+                    OutOfRange::Fail => {
+                        tracked.wait(now);
+                        let TopicPartition { topic, partition } = name;
+                        return Verdict::Fail(Error::OffsetOutOfRange {
+                            topic: topic.to_string(),
+                            partition,
+                            offset,
+                        });
+                    }
+                }
+                // A topic that was made anew is known by its id, and is then another.
+                Verdict::Refresh
             }
             code => tracked.failed(code, now),
         }
     }
 
-    /// Takes the answer to a question for an offset.
+    /// The broker has nothing new of a partition that it was asked for.
+    pub(super) fn on_no_news(&mut self, index: Index) -> Verdict {
+        let Some(tracked) = self.partitions.get_mut(&index) else { return Verdict::Nothing };
+        tracked.in_flight = false;
+        tracked.succeeded();
+        tracked.at_end()
+    }
+
+    /// Takes the answer to a question for an offset; -1 is that there is none of that time.
     pub(super) fn on_offset(
         &mut self,
         asked: OffsetOf,
         answer: Result<i64, ErrorCode>,
         now: Instant,
     ) -> Verdict {
-        let Some(tracked) = self.partitions.get_mut(asked.index) else { return Verdict::Nothing };
+        let Some(tracked) = self.partitions.get_mut(&asked.index) else { return Verdict::Nothing };
         tracked.in_flight = false;
         let Position::Resolve { which, instead_of } = tracked.position else { return Verdict::Nothing };
+        if which != asked.which {
+            return Verdict::Nothing;
+        }
         match answer {
             Ok(found) => {
                 tracked.succeeded();
-                tracked.position = match (which, instead_of) {
+                match (which, instead_of) {
                     // The log was cut at its end: what comes next is new, what is before was read.
-                    (StartOffset::Earliest, Some(lost)) if lost > found => {
-                        Position::Resolve { which: StartOffset::Latest, instead_of: None }
-                    }
-                    _ => Position::At { offset: found, certain: true },
-                };
-                if which == StartOffset::Latest {
+                    (Which::Earliest, Some(lost)) if lost > found => tracked.resolve(Which::Latest, None),
+                    (Which::Timestamp(_), _) if found < 0 => tracked.resolve(Which::Latest, None),
+                    _ => tracked.go_to(found.max(0)),
+                }
+                if which == Which::Latest {
+                    tracked.log_end = Some(found);
                     tracked.end.get_or_insert(found);
                 }
                 Verdict::Nothing
@@ -239,230 +384,185 @@ impl Positions {
         }
     }
 
-    /// The broker could not be asked: its partitions wait, and their leaders are looked up anew.
-    pub(super) fn on_unreachable(&mut self, ask: &Ask, now: Instant) {
-        for index in ask.indices() {
+    /// Takes the answer to where the epoch of the last record read ends in the leader's log: the epoch it knows that
+    /// is no newer, and the offset behind its last record.
+    pub(super) fn on_end_of_epoch(
+        &mut self,
+        asked: EndOfEpoch,
+        answer: Result<(i32, i64), ErrorCode>,
+        now: Instant,
+    ) -> Verdict {
+        let out_of_range = self.policy.out_of_range;
+        let Some(tracked) = self.partitions.get_mut(&asked.index) else { return Verdict::Nothing };
+        tracked.in_flight = false;
+        let Position::At { offset, .. } = tracked.position else { return Verdict::Nothing };
+        match answer {
+            Ok((_, end)) if end >= offset => {
+                tracked.succeeded();
+                tracked.checked_under = asked.leader_epoch;
+                Verdict::Nothing
+            }
+            Ok((epoch, end)) if end >= 0 && epoch >= 0 => {
+                tracked.succeeded();
+                if out_of_range == OutOfRange::Fail {
+                    tracked.wait(now);
+                    let TopicPartition { topic, partition } = tracked.name.clone();
+                    let topic = topic.to_string();
+                    return Verdict::Fail(Error::Truncated { topic, partition, offset, diverges_at: end });
+                }
+                tracked.checked_under = asked.leader_epoch;
+                tracked.epoch = epoch;
+                tracked.go_to(end);
+                Verdict::Truncated { read_up_to: offset, diverges_at: end }
+            }
+            // The leader knows nothing of that epoch: the fetch will show whether the offset is there.
+            Ok(_) => {
+                tracked.succeeded();
+                tracked.checked_under = asked.leader_epoch;
+                Verdict::Nothing
+            }
+            Err(code) => tracked.failed(code, now),
+        }
+    }
+
+    /// Whoever leads does not say where epochs end; it is older than Kafka 2.1's, or forbids it.
+    pub(super) fn take_as_checked(&mut self, asked: &[EndOfEpoch]) {
+        for EndOfEpoch { index, leader_epoch, .. } in asked {
             if let Some(tracked) = self.partitions.get_mut(index) {
                 tracked.in_flight = false;
+                tracked.checked_under = *leader_epoch;
+            }
+        }
+    }
+
+    /// The broker could not be asked: its partitions wait, and their leaders are looked up anew.
+    pub(super) fn on_unreachable(&mut self, indices: impl IntoIterator<Item = Index>, now: Instant) {
+        for index in indices {
+            if let Some(tracked) = self.partitions.get_mut(&index) {
+                tracked.in_flight = false;
+                tracked.leave_replica();
                 tracked.wait(now);
             }
         }
     }
 
+    /// The broker has not looked: its partitions can be asked for at once.
+    pub(super) fn ask_again(&mut self, indices: impl IntoIterator<Item = Index>) {
+        for index in indices {
+            if let Some(tracked) = self.partitions.get_mut(&index) {
+                tracked.in_flight = false;
+            }
+        }
+    }
+
+    /// Reads on from another offset than was to be next. What was fetched already is void.
+    pub(super) fn seek(&mut self, partition: &TopicPartition, to: StartOffset) -> Option<Index> {
+        let index = *self.indices.get(partition)?;
+        let tracked = self.partitions.get_mut(&index)?;
+        tracked.epoch = -1;
+        tracked.position = Position::start(to);
+        tracked.handed_over = None;
+        if let StartOffset::Offset(offset) = to {
+            tracked.go_to(offset);
+        }
+        Some(index)
+    }
+
+    /// Asks no longer for records of a partition, or does so again. What was fetched already is void, and is fetched
+    /// again.
+    pub(super) fn set_paused(&mut self, partition: &TopicPartition, paused: bool) -> Option<Index> {
+        let index = *self.indices.get(partition)?;
+        let tracked = self.partitions.get_mut(&index)?;
+        tracked.paused = paused;
+        if let (Position::At { .. }, Some(offset), true) = (tracked.position, tracked.handed_over, paused) {
+            tracked.position = Position::At { offset, certain: true };
+        }
+        Some(index)
+    }
+
     /// Goes back to an offset whose records could not be read.
     pub(super) fn rewind(&mut self, index: Index, offset: i64) {
-        if let Some(tracked) = self.partitions.get_mut(index) {
-            tracked.position = Position::At { offset, certain: true };
+        if let Some(tracked) = self.partitions.get_mut(&index) {
+            tracked.go_to(offset);
+        }
+    }
+
+    /// Everything before this offset has been handed over, or was not for the user.
+    pub(super) fn on_handed_over(&mut self, index: Index, next: i64) {
+        if let Some(tracked) = self.partitions.get_mut(&index) {
+            tracked.handed_over = Some(next);
         }
     }
 
     /// Whether every partition has reached its end, for a consumer that stops there.
     pub(super) fn all_finished(&self) -> bool {
-        self.partitions.iter().all(|tracked| tracked.is_finished(self.stop_at_end))
+        self.policy.stop_at_end && self.partitions.values().all(|tracked| tracked.is_finished(true))
     }
 
     /// When the first partition that waits may be asked again.
-    pub(super) fn next_try(&self) -> Option<Instant> {
+    pub(super) fn next_try(&self, now: Instant) -> Option<Instant> {
         let waiting = self
             .partitions
-            .iter()
-            .filter(|tracked| !tracked.in_flight && !tracked.is_finished(self.stop_at_end));
-        waiting.filter_map(|tracked| tracked.not_before).min()
+            .values()
+            .filter(|tracked| !tracked.in_flight && !tracked.is_finished(self.policy.stop_at_end));
+        // What has waited long enough is held up by something else.
+        waiting.filter_map(|tracked| tracked.not_before).filter(|&at| at > now).min()
     }
 
     /// Whether some partition that is to be read has no leader to ask, as far as is known.
     pub(super) fn lacks_leader(&self, snapshot: &Snapshot) -> bool {
-        let unfinished = self.partitions.iter().filter(|tracked| !tracked.is_finished(self.stop_at_end));
-        let mut leaders = unfinished.map(|tracked| snapshot.partition(&tracked.topic, tracked.partition));
+        let unfinished = self.partitions.values();
+        let unfinished = unfinished.filter(|tracked| !tracked.is_finished(self.policy.stop_at_end));
+        let mut leaders =
+            unfinished.map(|tracked| snapshot.partition(&tracked.name.topic, tracked.name.partition));
         leaders.any(|known| known.is_none_or(|partition| partition.leader.is_none()))
     }
 
     /// The name of a partition.
-    pub(super) fn name(&self, index: Index) -> Option<(&Arc<str>, i32)> {
-        self.partitions.get(index).map(|tracked| (&tracked.topic, tracked.partition))
+    pub(super) fn name(&self, index: Index) -> Option<&TopicPartition> {
+        self.partitions.get(&index).map(|tracked| &tracked.name)
+    }
+
+    pub(super) fn index(&self, partition: &TopicPartition) -> Option<Index> {
+        self.indices.get(partition).copied()
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.partitions.values().map(|tracked| &tracked.name)
+    }
+
+    pub(super) fn is_paused(&self, partition: &TopicPartition) -> bool {
+        let tracked = self.indices.get(partition).and_then(|index| self.partitions.get(index));
+        tracked.is_some_and(|tracked| tracked.paused)
+    }
+
+    /// The offset of the next record to be handed over, where it is known.
+    pub(super) fn handed_over(&self, partition: &TopicPartition) -> Option<i64> {
+        self.partitions.get(self.indices.get(partition)?)?.handed_over
+    }
+
+    /// For each partition whose end is known: the next offset to be handed over, and the end.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (&TopicPartition, i64, i64)> {
+        self.partitions
+            .values()
+            .filter_map(|tracked| Some((&tracked.name, tracked.handed_over?, tracked.log_end?)))
     }
 
     /// Where a partition's reader stops, if it does.
     pub(super) fn stop_before(&self, index: Index) -> Option<i64> {
-        self.partitions.get(index).and_then(|tracked| tracked.end).filter(|_| self.stop_at_end)
+        self.partitions.get(&index).and_then(|tracked| tracked.end).filter(|_| self.policy.stop_at_end)
     }
 }
 
 impl Ask {
-    fn indices(&self) -> Vec<Index> {
+    pub(super) fn indices(&self) -> Vec<Index> {
         match self {
             Self::Fetch(asked) => asked.iter().map(|from| from.index).collect(),
             Self::Offsets(asked) => asked.iter().map(|of| of.index).collect(),
+            Self::Epochs(asked) => asked.iter().map(|of| of.index).collect(),
         }
-    }
-}
-
-impl Tracked {
-    fn is_finished(&self, stop_at_end: bool) -> bool {
-        match (self.position, self.end) {
-            (Position::At { offset, .. }, Some(end)) => stop_at_end && offset >= end,
-            _ => false,
-        }
-    }
-
-    fn succeeded(&mut self) {
-        self.failures = 0;
-        self.not_before = None;
-    }
-
-    fn failed(&mut self, code: ErrorCode, now: Instant) -> Verdict {
-        self.wait(now);
-        let unknown = [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::UNKNOWN_TOPIC_ID].contains(&code);
-        let lasting = unknown && self.failures >= MOST_UNKNOWN_ANSWERS;
-        if code.reaction() == Reaction::Fatal || lasting {
-            let doing = || format!("reading topic '{}' partition {}", self.topic, self.partition);
-            return Verdict::Fail(Error::for_topic(code, "read", &self.topic, doing));
-        }
-        tracing::debug!(topic = %self.topic, partition = self.partition, %code, "will be asked again");
-        Verdict::Refresh
-    }
-
-    fn wait(&mut self, now: Instant) {
-        self.failures = self.failures.saturating_add(1);
-        let wait: Duration = Backoff::REQUEST.wait(self.failures, fastrand::f64());
-        self.not_before = Some(now + wait);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use kafka_protocol::messages::MetadataResponse;
-    use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
-    use kafka_protocol::protocol::StrBytes;
-
-    use super::*;
-
-    /// A topic `t` whose partitions are led by these brokers.
-    fn snapshot(leaders: &[i32]) -> Snapshot {
-        let partitions = leaders.iter().zip(0..).map(|(&leader, number)| {
-            MetadataResponsePartition::default().with_partition_index(number).with_leader_id(leader.into())
-        });
-        let topic = MetadataResponseTopic::default()
-            .with_name(Some(StrBytes::from_static_str("t").into()))
-            .with_partitions(partitions.collect());
-        Snapshot::default().after(&MetadataResponse::default().with_topics(vec![topic]), Instant::now())
-    }
-
-    fn positions(start: StartOffset, stop_at_end: bool, partitions: i32) -> Positions {
-        let mut positions = Positions::new(start, stop_at_end);
-        for partition in 0..partitions {
-            positions.add(&Arc::from("t"), partition);
-        }
-        positions
-    }
-
-    fn asks(positions: &mut Positions, leaders: &[i32]) -> Vec<(BrokerId, Ask)> {
-        positions.next_asks(&snapshot(leaders), &HashSet::new(), Instant::now())
-    }
-
-    fn from(index: Index, offset: i64) -> FetchFrom {
-        FetchFrom { index, offset, leader_epoch: -1 }
-    }
-
-    fn answer(asked: FetchFrom, code: ErrorCode, end: i64, next: Option<i64>) -> Fetched {
-        Fetched { asked, code, end, next }
-    }
-
-    #[test]
-    fn earliest_tries_zero_and_asks_only_when_it_is_gone() {
-        let mut positions = positions(StartOffset::Earliest, true, 1);
-        assert_eq!(asks(&mut positions, &[7]), [(7, Ask::Fetch(vec![from(0, 0)]))]);
-        assert!(asks(&mut positions, &[7]).is_empty(), "it is in flight");
-        positions.on_fetched(answer(from(0, 0), ErrorCode::OFFSET_OUT_OF_RANGE, -1, None), Instant::now());
-        let earliest = OffsetOf { index: 0, which: StartOffset::Earliest, leader_epoch: -1 };
-        assert_eq!(asks(&mut positions, &[7]), [(7, Ask::Offsets(vec![earliest]))]);
-        positions.on_offset(earliest, Ok(40), Instant::now());
-        assert_eq!(asks(&mut positions, &[7]), [(7, Ask::Fetch(vec![from(0, 40)]))]);
-    }
-
-    #[test]
-    fn it_stops_at_the_end_that_was_first_seen() {
-        let mut positions = positions(StartOffset::Earliest, true, 1);
-        asks(&mut positions, &[1]);
-        let verdict = positions.on_fetched(answer(from(0, 0), ErrorCode::NONE, 10, Some(6)), Instant::now());
-        assert!(matches!(verdict, Verdict::Deliver));
-        assert!(!positions.all_finished());
-        asks(&mut positions, &[1]);
-        // The log has grown meanwhile: that is not ours to read.
-        positions.on_fetched(answer(from(0, 6), ErrorCode::NONE, 500, Some(12)), Instant::now());
-        assert!(positions.all_finished());
-        assert_eq!(positions.stop_before(0), Some(10));
-    }
-
-    #[test]
-    fn an_empty_log_is_at_its_end_at_once_and_latest_has_nothing_to_read() {
-        let mut empty = positions(StartOffset::Earliest, true, 1);
-        asks(&mut empty, &[1]);
-        empty.on_fetched(answer(from(0, 0), ErrorCode::NONE, 0, None), Instant::now());
-        assert!(empty.all_finished());
-
-        let mut latest = positions(StartOffset::Latest, true, 1);
-        let asked = OffsetOf { index: 0, which: StartOffset::Latest, leader_epoch: -1 };
-        assert_eq!(asks(&mut latest, &[1]), [(1, Ask::Offsets(vec![asked]))]);
-        latest.on_offset(asked, Ok(99), Instant::now());
-        assert!(latest.all_finished());
-    }
-
-    #[test]
-    fn one_that_persists_never_finishes() {
-        let mut positions = positions(StartOffset::Earliest, false, 1);
-        asks(&mut positions, &[1]);
-        positions.on_fetched(answer(from(0, 0), ErrorCode::NONE, 0, None), Instant::now());
-        assert!(!positions.all_finished());
-        assert_eq!(asks(&mut positions, &[1]).len(), 1);
-    }
-
-    #[test]
-    fn retention_that_overtakes_goes_on_at_the_oldest_and_a_cut_end_at_the_newest() {
-        let resolve = |which| OffsetOf { index: 0, which, leader_epoch: -1 };
-        for (log_start, wanted) in [(20, 20), (0, 5)] {
-            let mut positions = positions(StartOffset::Earliest, false, 1);
-            asks(&mut positions, &[1]);
-            positions.on_fetched(answer(from(0, 0), ErrorCode::NONE, 10, Some(10)), Instant::now());
-            asks(&mut positions, &[1]);
-            positions
-                .on_fetched(answer(from(0, 10), ErrorCode::OFFSET_OUT_OF_RANGE, -1, None), Instant::now());
-            positions.on_offset(resolve(StartOffset::Earliest), Ok(log_start), Instant::now());
-            positions.on_offset(resolve(StartOffset::Latest), Ok(5), Instant::now());
-            assert_eq!(asks(&mut positions, &[1]), [(1, Ask::Fetch(vec![from(0, wanted)]))]);
-        }
-    }
-
-    #[test]
-    fn a_moved_leader_is_looked_up_and_asked_after_a_wait() {
-        let mut positions = positions(StartOffset::Earliest, false, 2);
-        assert_eq!(asks(&mut positions, &[1, 2]).len(), 2);
-        let now = Instant::now();
-        let verdict =
-            positions.on_fetched(answer(from(1, 0), ErrorCode::NOT_LEADER_OR_FOLLOWER, -1, None), now);
-        assert!(matches!(verdict, Verdict::Refresh));
-        assert!(positions.next_asks(&snapshot(&[1, 1]), &HashSet::new(), now).is_empty());
-        let later = positions.next_try().expect("one waits");
-        let asked = positions.next_asks(&snapshot(&[1, 1]), &HashSet::new(), later);
-        assert_eq!(asked, [(1, Ask::Fetch(vec![from(1, 0)]))]);
-    }
-
-    #[test]
-    fn late_answers_for_a_position_that_was_left_are_dropped() {
-        let mut positions = positions(StartOffset::Earliest, false, 1);
-        asks(&mut positions, &[1]);
-        positions.rewind(0, 3);
-        let verdict = positions.on_fetched(answer(from(0, 0), ErrorCode::NONE, 9, Some(9)), Instant::now());
-        assert!(matches!(verdict, Verdict::Nothing));
-        assert_eq!(asks(&mut positions, &[1]), [(1, Ask::Fetch(vec![from(0, 3)]))]);
-    }
-
-    #[test]
-    fn what_cannot_be_mended_is_an_error() {
-        let mut positions = positions(StartOffset::Earliest, false, 1);
-        asks(&mut positions, &[1]);
-        let verdict = positions
-            .on_fetched(answer(from(0, 0), ErrorCode::TOPIC_AUTHORIZATION_FAILED, -1, None), Instant::now());
-        assert!(matches!(verdict, Verdict::Fail(Error::NotAuthorized { .. })));
-    }
-}
+mod tests;

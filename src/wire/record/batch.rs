@@ -37,6 +37,13 @@ impl Batches {
     pub fn new(records: Bytes, limits: DecodeLimits) -> Self {
         Self { rest: records, limits }
     }
+
+    /// The offset behind the batch that comes next, as its header has it; nothing is checked. `None` where there is no
+    /// whole one.
+    pub fn next_offset(&self) -> Option<i64> {
+        let length = whole_batch(&self.rest).ok()??;
+        offset_behind(self.rest.get(..length)?)
+    }
 }
 
 impl Iterator for Batches {
@@ -65,15 +72,33 @@ pub fn next_offset(records: &Bytes) -> Option<i64> {
     let mut next = None;
     while let Ok(Some(length)) = whole_batch(rest) {
         let (batch, behind) = rest.split_at_checked(length)?;
-        let offset = i64::from_be_bytes(*batch.first_chunk()?);
-        let delta = match batch.get(16) {
-            Some(2) => i64::from(i32::from_be_bytes(*batch.get(23..)?.first_chunk()?)),
-            _ => 0,
-        };
-        next = offset.checked_add(delta).and_then(|last| last.checked_add(1));
+        next = offset_behind(batch);
         rest = behind;
     }
     next
+}
+
+fn offset_behind(batch: &[u8]) -> Option<i64> {
+    let offset = i64::from_be_bytes(*batch.first_chunk()?);
+    let delta = match batch.get(16) {
+        Some(2) => i64::from(i32::from_be_bytes(*batch.get(23..)?.first_chunk()?)),
+        _ => 0,
+    };
+    offset.checked_add(delta).and_then(|last| last.checked_add(1))
+}
+
+/// The leader epoch of the last whole batch in `records`, read from the headers alone; -1 where it is not known.
+pub fn last_leader_epoch(records: &Bytes) -> i32 {
+    let mut rest = &records[..];
+    let mut epoch = -1;
+    while let Ok(Some(length)) = whole_batch(rest) {
+        let Some((batch, behind)) = rest.split_at_checked(length) else { break };
+        if let (Some(2), Some(bytes)) = (batch.get(16), batch.get(12..).and_then(<[u8]>::first_chunk)) {
+            epoch = i32::from_be_bytes(*bytes);
+        }
+        rest = behind;
+    }
+    epoch
 }
 
 /// The length of the batch at the front of `bytes`, if it is whole.

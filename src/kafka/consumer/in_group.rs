@@ -1,0 +1,236 @@
+//! What a consumer keeps on behalf of its group: what may be committed, and what it is giving up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Consumer, ConsumerEvent};
+use crate::kafka::error::Error;
+use crate::kafka::group::CommittedOffset;
+use crate::kafka::group::task::{Command, Event, Handle};
+use crate::kafka::topic_partition::TopicPartition;
+use crate::wire::error_code::ErrorCode;
+
+#[derive(Debug)]
+pub(super) struct InGroup {
+    pub(super) name: Arc<str>,
+    pub(super) handle: Handle,
+    /// How often to commit what is marked.
+    pub(super) auto_commit: Option<Duration>,
+    /// Whether partitions come from the group, and not from the user.
+    pub(super) shares: bool,
+    /// Whether the group has said for the first time what is this member's.
+    pub(super) has_share: bool,
+    /// What is being given up, once the user has had their say.
+    pub(super) revoking: Option<(u64, Vec<TopicPartition>)>,
+    /// Why the membership has ended.
+    pub(super) failed: Option<Error>,
+    marked: BTreeMap<TopicPartition, CommittedOffset>,
+    commit_at: Option<Instant>,
+}
+
+impl InGroup {
+    pub(super) fn new(name: Arc<str>, handle: Handle, auto_commit: Option<Duration>, shares: bool) -> Self {
+        Self {
+            name,
+            handle,
+            auto_commit,
+            shares,
+            has_share: false,
+            revoking: None,
+            failed: None,
+            marked: BTreeMap::new(),
+            commit_at: None,
+        }
+    }
+
+    /// The records before this offset are done with.
+    pub(super) fn mark(&mut self, partition: &TopicPartition, offset: CommittedOffset) {
+        match self.marked.get_mut(partition) {
+            Some(marked) => *marked = offset,
+            None => {
+                self.marked.insert(partition.clone(), offset);
+            }
+        }
+        if let Some(interval) = self.auto_commit {
+            self.commit_at.get_or_insert_with(|| Instant::now() + interval);
+        }
+    }
+
+    /// When to commit next by itself.
+    pub(super) fn commit_at(&self) -> Option<Instant> {
+        self.commit_at
+    }
+
+    /// Commits what is marked, if it is time.
+    pub(super) fn commit_if_due(&mut self) {
+        if self.commit_at.is_some_and(|at| at <= Instant::now()) {
+            let offsets = self.take_marked();
+            self.commit_soon(offsets);
+        }
+    }
+
+    /// Commits, without waiting for it.
+    pub(super) fn commit_soon(&self, offsets: Vec<(TopicPartition, CommittedOffset)>) {
+        if !offsets.is_empty() {
+            self.send(Command::Commit { offsets, reply: None });
+        }
+    }
+
+    /// Commits, and waits until that is done.
+    pub(super) async fn commit(&self, offsets: Vec<(TopicPartition, CommittedOffset)>) -> Result<(), Error> {
+        let (reply, done) = oneshot::channel();
+        self.send(Command::Commit { offsets, reply: Some(reply) });
+        // The task ends only with its group.
+        let done = done.await.unwrap_or(Err(Some(ErrorCode::UNKNOWN_MEMBER_ID)));
+        done.map_err(|refusal| {
+            let name = &self.name;
+            match refusal {
+                Some(code) => Error::for_group(code, "commit offsets of", name, || {
+                    format!("committing offsets of group '{name}'")
+                }),
+                None => Error::Broker {
+                    code: ErrorCode::COORDINATOR_NOT_AVAILABLE,
+                    doing: format!("committing offsets of group '{name}' in time"),
+                },
+            }
+        })
+    }
+
+    /// What is marked and was not committed; it counts as committed from now on.
+    pub(super) fn take_marked(&mut self) -> Vec<(TopicPartition, CommittedOffset)> {
+        self.commit_at = None;
+        std::mem::take(&mut self.marked).into_iter().collect()
+    }
+
+    /// The same, of these partitions only.
+    pub(super) fn marked_of(&self, partitions: &[TopicPartition]) -> Vec<(TopicPartition, CommittedOffset)> {
+        let marked = partitions.iter().filter_map(|partition| self.marked.get_key_value(partition));
+        marked.map(|(partition, offset)| (partition.clone(), offset.clone())).collect()
+    }
+
+    /// Nothing is to be committed for these any more.
+    pub(super) fn forget(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.marked.remove(partition);
+        }
+    }
+
+    /// Leaves the group, and returns when that is done.
+    pub(super) async fn leave(mut self) {
+        let (closed, _) = tokio::sync::mpsc::unbounded_channel();
+        // The task takes the end of commands for the end of its consumer.
+        self.handle.commands = closed;
+        while self.handle.events.recv().await.is_some() {}
+    }
+
+    pub(super) fn send(&self, command: Command) {
+        // A task that has ended has said why.
+        let _ = self.handle.commands.send(command);
+    }
+}
+
+impl Drop for InGroup {
+    /// The task commits this, leaves the group, and ends.
+    fn drop(&mut self) {
+        if self.auto_commit.is_some() {
+            let marked = self.take_marked();
+            self.commit_soon(marked);
+        }
+    }
+}
+
+impl Consumer {
+    /// What the user got last is dealt with, since they ask for more.
+    pub(super) fn settle(&mut self) {
+        let Some((partition, offset)) = self.handed.take() else { return };
+        if let Some(group) = self.group.as_mut().filter(|group| group.auto_commit.is_some())
+            && self.positions.index(&partition).is_some()
+        {
+            group.handle.activity.touch();
+            group.mark(&partition, offset);
+            group.commit_if_due();
+        }
+    }
+
+    /// Gives up what the group takes away, once the user has had their say: commits what is marked of it first.
+    ///
+    /// When the future is dropped, the next call does it again.
+    pub(super) async fn give_up_revoked(&mut self) {
+        let Some(group) = &self.group else { return };
+        let Some((number, partitions)) = group.revoking.clone() else { return };
+        if group.auto_commit.is_some() {
+            let marked = group.marked_of(&partitions);
+            if !marked.is_empty()
+                && let Err(error) = group.commit(marked).await
+            {
+                tracing::warn!(%error, "records that were handled will be read again by others");
+            }
+        }
+        for partition in &partitions {
+            self.forget(partition);
+        }
+        if let Some(group) = &mut self.group {
+            group.forget(&partitions);
+            group.revoking = None;
+            group.send(Command::Revoked(number));
+        }
+    }
+
+    /// Takes what the group has said meanwhile.
+    pub(super) fn hear_group(&mut self) -> Result<(), Error> {
+        loop {
+            let Some(group) = &mut self.group else { return Ok(()) };
+            // One thing at a time: what is being given up comes first.
+            if group.revoking.is_some() || !self.events.is_empty() {
+                return Ok(());
+            }
+            if let Some(error) = &group.failed {
+                return Err(error.clone());
+            }
+            let Ok(event) = group.handle.events.try_recv() else { return Ok(()) };
+            self.on_group_event(Some(event));
+        }
+    }
+
+    pub(super) fn on_group_event(&mut self, event: Option<Event>) {
+        let Some(group) = &mut self.group else { return };
+        match event {
+            Some(Event::Assigned(partitions)) => {
+                group.has_share = true;
+                for partition in &partitions {
+                    self.positions.add_committed(partition.clone());
+                }
+                if !partitions.is_empty() {
+                    self.events.push_back(ConsumerEvent::Assigned(partitions));
+                }
+            }
+            Some(Event::Revoke { number, partitions }) => {
+                group.revoking = Some((number, partitions.clone()));
+                self.events.push_back(ConsumerEvent::Revoking(partitions));
+            }
+            Some(Event::Lost(partitions)) => {
+                group.forget(&partitions);
+                group.revoking = None;
+                for partition in &partitions {
+                    self.forget(partition);
+                }
+                tracing::warn!(group = %group_name(self.group.as_ref()), partitions = partitions.len(), "partitions were lost to the group");
+                self.events.push_back(ConsumerEvent::Lost(partitions));
+            }
+            Some(Event::Failed(error)) => group.failed = Some(error),
+            None => {
+                let name = &group.name;
+                let doing = format!("being a member of group '{name}'");
+                group.failed = Some(Error::Broker { code: ErrorCode::UNKNOWN_MEMBER_ID, doing });
+            }
+        }
+    }
+}
+
+fn group_name(group: Option<&InGroup>) -> &str {
+    group.map_or("", |group| &group.name)
+}

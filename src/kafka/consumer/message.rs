@@ -1,0 +1,90 @@
+//! Records for those who want to keep them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::batch::FetchedBatch;
+use crate::kafka::error::Error;
+use crate::wire::record::{Record, TimestampType};
+
+/// A record with all that belongs to it.
+///
+/// Its parts are views of the batch that it came in, which stays in memory for as long as one of them lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConsumedRecord {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+    /// Its number in the partition.
+    pub offset: i64,
+    /// Milliseconds since 1970 UTC.
+    pub timestamp: i64,
+    /// Whose the timestamp is.
+    pub timestamp_type: TimestampType,
+    /// The key; `None` is null, which is not the same as empty.
+    pub key: Option<Bytes>,
+    /// The payload; `None` is null, which marks a key as deleted.
+    pub value: Option<Bytes>,
+    /// The headers, in their order; names may repeat and values be null.
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
+}
+
+impl ConsumedRecord {
+    fn new(batch: &FetchedBatch, record: &Record<'_>) -> Result<Self, Error> {
+        let slice = |part: &[u8]| batch.slice(part);
+        let headers = record.headers().map(|header| {
+            let header = header.map_err(|source| Error::Damaged {
+                topic: batch.topic().to_string(),
+                partition: batch.partition(),
+                offset: record.offset,
+                source,
+            })?;
+            Ok((slice(header.key), header.value.map(slice)))
+        });
+        Ok(Self {
+            topic: Arc::clone(batch.topic()),
+            partition: batch.partition(),
+            offset: record.offset,
+            timestamp: record.timestamp,
+            timestamp_type: batch.timestamp_type(),
+            key: record.key.map(slice),
+            value: record.value.map(slice),
+            headers: headers.collect::<Result<_, Error>>()?,
+        })
+    }
+}
+
+/// How many records are taken from a batch at a time: enough to make the taking cheap, and few enough that a batch of
+/// very many tiny records does not become very many owned ones in memory.
+const RECORDS_AT_A_TIME: usize = 1024;
+
+/// The records of one batch on their way to the user, one by one.
+#[derive(Debug)]
+pub(super) struct Unpacked {
+    pub(super) batch: FetchedBatch,
+    taken: usize,
+    ready: VecDeque<Result<ConsumedRecord, Error>>,
+    last: bool,
+}
+
+impl Unpacked {
+    pub(super) fn new(batch: FetchedBatch) -> Self {
+        Self { batch, taken: 0, ready: VecDeque::new(), last: false }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Result<ConsumedRecord, Error>> {
+        if self.ready.is_empty() && !self.last {
+            let batch = &self.batch;
+            let records = batch.records().skip(self.taken).take(RECORDS_AT_A_TIME);
+            self.ready.extend(records.map(|record| ConsumedRecord::new(batch, &record?)));
+            self.taken += self.ready.len();
+            // Fewer than was asked for is all there was, and after an error there is no more.
+            self.last = self.ready.len() < RECORDS_AT_A_TIME || self.ready.back().is_some_and(Result::is_err);
+        }
+        self.ready.pop_front()
+    }
+}

@@ -1,0 +1,513 @@
+//! A member of a classic group: joins, leads if it is told to, takes its share, says that it is alive, gives up what
+//! it must.
+//!
+//! References: KIP-62 (time limits), KIP-345 (static members), KIP-394 (an id before joining), KIP-429 (cooperative
+//! rebalancing). The I/O is [`super::task`]'s.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::{
+    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, SyncGroupRequest,
+    SyncGroupResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+use tokio::time::Instant;
+
+use super::assignor::{Assignor, Candidate};
+use super::member::{Action, Answer, Failure, Membership, Request};
+use super::subscription::{Subscription, UserData, decode_assignment, encode_assignment};
+use crate::kafka::backoff::Backoff;
+use crate::kafka::topic_partition::TopicPartition;
+use crate::wire::error_code::{ErrorCode, Reaction};
+
+/// The protocol type of consumers; others are for other things than topics.
+const CONSUMER: &str = "consumer";
+const NO_GENERATION: i32 = -1;
+
+#[derive(Debug)]
+pub(crate) struct ClassicMember {
+    membership: Arc<Membership>,
+    topics: BTreeSet<Arc<str>>,
+    /// Empty until the coordinator has given one.
+    member_id: String,
+    generation: i32,
+    /// What the user reads, from the last assignment on until it is given up.
+    owned: BTreeSet<TopicPartition>,
+    /// The last assignment, which a sticky leader is told of though it was given up, and its generation.
+    last_share: BTreeSet<TopicPartition>,
+    owned_since: i32,
+    phase: Phase,
+    /// The last request, and whether it is still to be answered.
+    number: u64,
+    in_flight: bool,
+    sent_at: Instant,
+    heartbeat_at: Instant,
+    /// When the coordinator last began, or later, to count the time of this member's session.
+    heard_at: Instant,
+    failures: u32,
+    not_before: Option<Instant>,
+    /// For a leader, the partitions that it shared out.
+    led: Option<BTreeMap<Arc<str>, i32>>,
+    /// The topics have changed since the last join.
+    resubscribed: bool,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Wants to be in the group.
+    Joining,
+    /// Leads: waits to be told how many partitions there are.
+    Leading {
+        assignor: Assignor,
+        candidates: Vec<Candidate>,
+    },
+    /// Waits for its share.
+    Syncing {
+        assignor: Assignor,
+        shares: Vec<SyncGroupRequestAssignment>,
+    },
+    /// Reads.
+    Stable,
+    /// Waits for the user to give up these, then joins again.
+    Revoking {
+        number: u64,
+        partitions: BTreeSet<TopicPartition>,
+    },
+    /// The user is busy; the group goes on without this member until they come back.
+    Away {
+        told: bool,
+    },
+    Leaving {
+        told: bool,
+    },
+    Gone,
+}
+
+impl ClassicMember {
+    pub(crate) fn new(membership: Arc<Membership>, topics: BTreeSet<Arc<str>>, now: Instant) -> Self {
+        Self {
+            membership,
+            topics,
+            member_id: String::new(),
+            generation: NO_GENERATION,
+            owned: BTreeSet::new(),
+            last_share: BTreeSet::new(),
+            owned_since: NO_GENERATION,
+            phase: Phase::Joining,
+            number: 0,
+            in_flight: false,
+            sent_at: now,
+            heartbeat_at: now,
+            heard_at: now,
+            failures: 0,
+            not_before: None,
+            led: None,
+            resubscribed: false,
+            actions: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Action> {
+        if self.session_is_over(now) {
+            // Others have the partitions by now. The id may still be known.
+            self.generation = NO_GENERATION;
+            self.in_flight = false;
+            self.lose();
+            self.phase = Phase::Joining;
+        }
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        if self.in_flight || self.not_before.is_some_and(|at| at > now) {
+            return None;
+        }
+        let request = match &self.phase {
+            Phase::Joining => Request::Join(self.join_request()),
+            Phase::Syncing { assignor, shares } => {
+                Request::Sync(self.sync_request(*assignor, shares.clone()))
+            }
+            Phase::Stable | Phase::Revoking { .. } if now >= self.heartbeat_at => {
+                Request::Heartbeat(self.heartbeat_request())
+            }
+            Phase::Away { told: false } | Phase::Leaving { told: false } => {
+                Request::Leave(self.leave_request())
+            }
+            _ => return None,
+        };
+        self.number += 1;
+        (self.in_flight, self.sent_at) = (true, now);
+        self.heartbeat_at = now + self.membership.heartbeat_interval;
+        Some(Action::Send { number: self.number, request })
+    }
+
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        if !self.actions.is_empty() {
+            return Some(self.heard_at);
+        }
+        let heartbeat = match self.phase {
+            Phase::Stable | Phase::Revoking { .. } => Some(self.heartbeat_at),
+            Phase::Leading { .. } | Phase::Away { told: true } | Phase::Gone => None,
+            _ => Some(self.sent_at),
+        };
+        let next = heartbeat.map(|at| self.not_before.map_or(at, |not_before| not_before.max(at)));
+        [next.filter(|_| !self.in_flight), self.lease()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn on_answer(&mut self, number: u64, answer: Answer, now: Instant) {
+        if number != self.number || !self.in_flight {
+            return;
+        }
+        self.in_flight = false;
+        match (answer, &self.phase) {
+            (Answer::Nothing | Answer::Leave, Phase::Away { .. } | Phase::Leaving { .. }) => self.left(),
+            (Answer::Nothing, _) => {
+                self.actions.push_back(Action::ForgetCoordinator);
+                self.wait(now);
+            }
+            (Answer::Join(response), Phase::Joining) => self.on_join(&response, now),
+            (Answer::Sync(response), Phase::Syncing { .. }) => self.on_sync(&response, now),
+            (Answer::Heartbeat(response), Phase::Stable | Phase::Revoking { .. }) => {
+                self.on_code(ErrorCode(response.error_code), now);
+            }
+            // What was asked for is no longer wanted.
+            _ => {}
+        }
+    }
+
+    pub(crate) fn on_revoked(&mut self, number: u64, _now: Instant) {
+        if let Phase::Revoking { number: expected, partitions } = &self.phase
+            && *expected == number
+        {
+            self.owned.retain(|owned| !partitions.contains(owned));
+            self.phase = Phase::Joining;
+        }
+    }
+
+    pub(crate) fn on_counts(&mut self, counts: &BTreeMap<Arc<str>, i32>) {
+        if let Phase::Leading { assignor, candidates } = &self.phase {
+            let assignor = *assignor;
+            let shares = assignor.assign(candidates, counts).into_iter().map(|(member, share)| {
+                SyncGroupRequestAssignment::default()
+                    .with_member_id(StrBytes::from_string(member))
+                    .with_assignment(encode_assignment(&share).into())
+            });
+            let shares = shares.collect();
+            self.led = Some(counts.clone());
+            self.phase = Phase::Syncing { assignor, shares };
+        } else if let Some(led) = &self.led
+            && led.iter().any(|(topic, count)| counts.get(topic).is_some_and(|now| now != count))
+        {
+            self.led = None;
+            self.rejoin();
+        }
+    }
+
+    pub(crate) fn subscribe(&mut self, topics: BTreeSet<Arc<str>>) {
+        if topics != self.topics {
+            self.topics = topics;
+            self.resubscribed = true;
+            self.rejoin();
+        }
+    }
+
+    pub(crate) fn on_fenced(&mut self, code: ErrorCode) {
+        self.on_code(code, self.heard_at);
+    }
+
+    pub(crate) fn on_poll_overdue(&mut self) {
+        if matches!(self.phase, Phase::Away { .. } | Phase::Leaving { .. } | Phase::Gone) {
+            return;
+        }
+        self.lose();
+        self.in_flight = false;
+        // A static member keeps its place until its session ends.
+        self.phase = Phase::Away { told: self.is_unknown() || self.membership.instance_id.is_some() };
+    }
+
+    pub(crate) fn on_polled(&mut self) {
+        if matches!(self.phase, Phase::Away { .. }) {
+            self.forget_generation();
+            self.phase = Phase::Joining;
+        }
+    }
+
+    pub(crate) fn leave(&mut self) {
+        if matches!(self.phase, Phase::Leaving { .. } | Phase::Gone) {
+            return;
+        }
+        self.in_flight = false;
+        let told = matches!(self.phase, Phase::Away { told: true });
+        self.owned.clear();
+        self.phase = if told || self.is_unknown() || self.membership.instance_id.is_some() {
+            Phase::Gone
+        } else {
+            Phase::Leaving { told: false }
+        };
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.phase, Phase::Gone)
+    }
+
+    pub(crate) fn identity(&self) -> Option<(String, i32)> {
+        (self.generation != NO_GENERATION).then(|| (self.member_id.clone(), self.generation))
+    }
+
+    pub(crate) fn lease(&self) -> Option<Instant> {
+        let waits = self.in_flight && matches!(self.phase, Phase::Joining | Phase::Syncing { .. });
+        let holds = matches!(self.phase, Phase::Stable | Phase::Revoking { .. }) || !self.owned.is_empty();
+        // A member that waits for the others to join, or for the leader, is kept by the coordinator.
+        (holds && !waits).then(|| self.heard_at + self.membership.session_timeout)
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.member_id.is_empty()
+    }
+
+    fn session_is_over(&self, now: Instant) -> bool {
+        self.lease().is_some_and(|until| now >= until)
+    }
+
+    fn on_join(&mut self, response: &JoinGroupResponse, now: Instant) {
+        match ErrorCode(response.error_code) {
+            ErrorCode::NONE => {}
+            ErrorCode::MEMBER_ID_REQUIRED => {
+                // Once is how it is meant to be.
+                if !self.is_unknown() {
+                    self.wait(now);
+                }
+                self.member_id = response.member_id.to_string();
+                return;
+            }
+            ErrorCode::INCONSISTENT_GROUP_PROTOCOL => {
+                return self.fail(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+            }
+            code => return self.on_code(code, now),
+        }
+        self.heard(now);
+        self.member_id = response.member_id.to_string();
+        self.generation = response.generation_id;
+        self.resubscribed = false;
+        self.led = None;
+        let offered = response.protocol_name.as_ref().and_then(|name| Assignor::named(name));
+        let Some(assignor) = offered.filter(|offered| self.membership.assignors.contains(offered)) else {
+            return self.fail(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+        };
+        if *response.leader != *self.member_id {
+            self.phase = Phase::Syncing { assignor, shares: Vec::new() };
+            return;
+        }
+        let candidates: Vec<Candidate> = response
+            .members
+            .iter()
+            .map(|member| Candidate {
+                member_id: member.member_id.to_string(),
+                instance_id: member.group_instance_id.as_ref().map(ToString::to_string),
+                // Who cannot be understood gets nothing.
+                subscription: Subscription::decode(&member.metadata).unwrap_or_default(),
+            })
+            .collect();
+        let topics = candidates.iter().flat_map(|candidate| candidate.subscription.topics.iter().cloned());
+        self.actions.push_back(Action::LookUp(topics.collect()));
+        self.phase = Phase::Leading { assignor, candidates };
+    }
+
+    fn on_sync(&mut self, response: &SyncGroupResponse, now: Instant) {
+        match ErrorCode(response.error_code) {
+            ErrorCode::NONE => {}
+            // As when a heartbeat says so, but nothing was assigned.
+            ErrorCode::REBALANCE_IN_PROGRESS => {
+                self.phase = Phase::Joining;
+                return;
+            }
+            code => return self.on_code(code, now),
+        }
+        let Some(share) = decode_assignment(&response.assignment) else {
+            return self.fail(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
+        };
+        self.heard(now);
+        let share: BTreeSet<TopicPartition> = share.into_iter().collect();
+        (self.last_share, self.owned_since) = (share.clone(), self.generation);
+        let gone: BTreeSet<_> = self.owned.difference(&share).cloned().collect();
+        let new: Vec<_> = share.difference(&self.owned).cloned().collect();
+        self.owned.extend(new.iter().cloned());
+        self.phase = Phase::Stable;
+        if !gone.is_empty() {
+            self.revoke(gone);
+        }
+        if !new.is_empty() {
+            self.actions.push_back(Action::Assigned(new));
+        }
+        if self.resubscribed {
+            self.rejoin();
+        }
+    }
+
+    /// What any request of a member may be answered with.
+    fn on_code(&mut self, code: ErrorCode, now: Instant) {
+        match code {
+            ErrorCode::NONE => self.heard(self.sent_at),
+            ErrorCode::REBALANCE_IN_PROGRESS => {
+                self.heard(self.sent_at);
+                self.rejoin();
+            }
+            ErrorCode::UNKNOWN_MEMBER_ID => {
+                self.forget_generation();
+                self.lose();
+                self.phase = Phase::Joining;
+                self.wait(now);
+            }
+            ErrorCode::ILLEGAL_GENERATION => {
+                self.generation = NO_GENERATION;
+                self.lose();
+                self.phase = Phase::Joining;
+                self.wait(now);
+            }
+            ErrorCode::FENCED_INSTANCE_ID => {
+                self.lose();
+                self.fail(code);
+            }
+            code => match code.reaction() {
+                Reaction::FindCoordinator => {
+                    self.actions.push_back(Action::ForgetCoordinator);
+                    self.wait(now);
+                }
+                Reaction::Retry => self.wait(now),
+                _ => {
+                    self.lose();
+                    self.fail(code);
+                }
+            },
+        }
+    }
+
+    /// The coordinator began to count the session's time anew, at this time or later.
+    fn heard(&mut self, at: Instant) {
+        self.heard_at = at;
+        self.failures = 0;
+        self.not_before = None;
+    }
+
+    fn wait(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(now + Backoff::REQUEST.wait(self.failures, fastrand::f64()));
+    }
+
+    fn forget_generation(&mut self) {
+        self.member_id.clear();
+        self.generation = NO_GENERATION;
+    }
+
+    /// Joins again: a cooperative member with what it owns, another after it has given that up.
+    fn rejoin(&mut self) {
+        if !matches!(self.phase, Phase::Stable) {
+            return;
+        }
+        if self.owned.is_empty() || self.membership.assignors.iter().all(|assignor| assignor.is_cooperative())
+        {
+            self.phase = Phase::Joining;
+        } else {
+            self.revoke(self.owned.clone());
+        }
+    }
+
+    fn revoke(&mut self, partitions: BTreeSet<TopicPartition>) {
+        self.number += 1;
+        self.in_flight = false;
+        let number = self.number;
+        self.actions.push_back(Action::Revoke { number, partitions: partitions.iter().cloned().collect() });
+        self.phase = Phase::Revoking { number, partitions };
+    }
+
+    fn lose(&mut self) {
+        if !self.owned.is_empty() {
+            let lost = std::mem::take(&mut self.owned);
+            // What was not yet handed to the user is neither theirs nor lost.
+            self.actions.retain(|action| !matches!(action, Action::Assigned(_) | Action::Revoke { .. }));
+            self.actions.push_back(Action::Lost(lost.into_iter().collect()));
+        }
+    }
+
+    fn left(&mut self) {
+        match &mut self.phase {
+            Phase::Away { told } => {
+                *told = true;
+                self.forget_generation();
+            }
+            _ => self.phase = Phase::Gone,
+        }
+    }
+
+    fn fail(&mut self, code: ErrorCode) {
+        self.lose();
+        self.phase = Phase::Gone;
+        self.actions.push_back(Action::Failed(Failure { code, message: None }));
+    }
+
+    fn join_request(&self) -> JoinGroupRequest {
+        let membership = &self.membership;
+        let protocols = membership.assignors.iter().map(|&assignor| {
+            let user_data = assignor.user_data();
+            let owned = if user_data == UserData::Assignment { &self.last_share } else { &self.owned };
+            let subscription = Subscription {
+                topics: self.topics.iter().cloned().collect(),
+                owned: owned.iter().cloned().collect(),
+                generation: self.owned_since,
+                rack: membership.rack.clone(),
+            };
+            JoinGroupRequestProtocol::default()
+                .with_name(StrBytes::from_static_str(assignor.name()))
+                .with_metadata(subscription.encode(user_data).into())
+        });
+        JoinGroupRequest::default()
+            .with_group_id(group(membership))
+            .with_session_timeout_ms(millis(membership.session_timeout))
+            .with_rebalance_timeout_ms(millis(membership.max_poll_interval))
+            .with_member_id(StrBytes::from_string(self.member_id.clone()))
+            .with_group_instance_id(instance(membership))
+            .with_protocol_type(StrBytes::from_static_str(CONSUMER))
+            .with_protocols(protocols.collect())
+    }
+
+    fn sync_request(&self, assignor: Assignor, shares: Vec<SyncGroupRequestAssignment>) -> SyncGroupRequest {
+        SyncGroupRequest::default()
+            .with_group_id(group(&self.membership))
+            .with_generation_id(self.generation)
+            .with_member_id(StrBytes::from_string(self.member_id.clone()))
+            .with_group_instance_id(instance(&self.membership))
+            .with_protocol_type(Some(StrBytes::from_static_str(CONSUMER)))
+            .with_protocol_name(Some(StrBytes::from_static_str(assignor.name())))
+            .with_assignments(shares)
+    }
+
+    fn heartbeat_request(&self) -> HeartbeatRequest {
+        HeartbeatRequest::default()
+            .with_group_id(group(&self.membership))
+            .with_generation_id(self.generation)
+            .with_member_id(StrBytes::from_string(self.member_id.clone()))
+            .with_group_instance_id(instance(&self.membership))
+    }
+
+    fn leave_request(&self) -> LeaveGroupRequest {
+        LeaveGroupRequest::default()
+            .with_group_id(group(&self.membership))
+            .with_member_id(StrBytes::from_string(self.member_id.clone()))
+    }
+}
+
+fn group(membership: &Membership) -> GroupId {
+    StrBytes::from_string(membership.group.to_string()).into()
+}
+
+fn instance(membership: &Membership) -> Option<StrBytes> {
+    membership.instance_id.clone().map(StrBytes::from_string)
+}
+
+/// A duration as the protocol has it.
+pub(super) fn millis(duration: std::time::Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,437 @@
+//! The task behind a consumer in a group: moves what its [`Member`] and its [`Commits`] decide to the coordinator, and
+//! answers back. It runs apart from the reading, so that a slow user does not look like a dead one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::GroupProtocol;
+use super::classic::ClassicMember;
+use super::commits::{Commits, Reply, Verdict};
+use super::consumer::ConsumerMember;
+use super::coordinator::Coordinator;
+use super::member::{Action, Answer, Failure, Member, Membership, Request};
+use super::offsets::{Codes, CommittedOffset};
+use crate::kafka::cluster::Cluster;
+use crate::kafka::error::Error;
+use crate::kafka::topic_partition::TopicPartition;
+use crate::wire::error_code::ErrorCode;
+
+/// How long a commit may take, and the goodbye of a member.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A goodbye is a courtesy: the coordinator finds out by itself.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// What the consumer wants of the task.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Commit { offsets: Vec<(TopicPartition, CommittedOffset)>, reply: Option<Reply> },
+    Revoked(u64),
+    Subscribe(BTreeSet<Arc<str>>),
+}
+
+/// What the task tells the consumer.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Assigned(Vec<TopicPartition>),
+    Revoke {
+        number: u64,
+        partitions: Vec<TopicPartition>,
+    },
+    Lost(Vec<TopicPartition>),
+    /// The last event: there is no group any more.
+    Failed(Error),
+}
+
+/// What the reading side and the task tell each other without messages.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    started: Instant,
+    /// Whether the user waits for records, and how often they have asked.
+    polling: AtomicBool,
+    polls: AtomicU64,
+    polled: Notify,
+    /// In milliseconds after `started`.
+    lease: AtomicU64,
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            polling: AtomicBool::new(false),
+            polls: AtomicU64::new(0),
+            polled: Notify::new(),
+            lease: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// The user asks for records, for as long as the guard lives.
+    pub(crate) fn poll(self: &Arc<Self>) -> Polling {
+        self.touch();
+        self.polling.store(true, Ordering::Relaxed);
+        self.polled.notify_one();
+        Polling(Arc::clone(self))
+    }
+
+    /// The user is at work.
+    pub(crate) fn touch(&self) {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the coordinator is sure to hold the partitions for this member still.
+    pub(crate) fn holds(&self) -> bool {
+        let lease = self.lease.load(Ordering::Acquire);
+        lease == u64::MAX || self.started.elapsed() < Duration::from_millis(lease)
+    }
+
+    fn set_lease(&self, lease: Option<Instant>) {
+        let after = lease.map(|until| until.saturating_duration_since(self.started).as_millis());
+        let after = after.and_then(|after| u64::try_from(after).ok()).unwrap_or(u64::MAX);
+        self.lease.store(after, Ordering::Release);
+    }
+}
+
+/// Dropped when the user has got records, or no longer waits for any.
+#[derive(Debug)]
+pub(crate) struct Polling(Arc<Activity>);
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        self.0.polling.store(false, Ordering::Relaxed);
+        self.0.touch();
+    }
+}
+
+/// The consumer's end. When it is dropped, the task commits what it was told to, leaves the group and ends.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) commands: mpsc::UnboundedSender<Command>,
+    pub(crate) events: mpsc::UnboundedReceiver<Event>,
+    pub(crate) activity: Arc<Activity>,
+}
+
+/// Joins the group with these topics. Without topics it only commits.
+pub(crate) fn spawn(
+    cluster: &Arc<Cluster>,
+    membership: Membership,
+    protocol: GroupProtocol,
+    topics: Option<BTreeSet<Arc<str>>>,
+) -> Handle {
+    let (commands, receiver) = mpsc::unbounded_channel();
+    let (sender, events) = mpsc::unbounded_channel();
+    let activity = Arc::new(Activity::new());
+    let membership = Arc::new(membership);
+    let coordinator = Arc::new(Coordinator::new(Arc::clone(cluster), Arc::clone(&membership)));
+    let task = Task {
+        coordinator,
+        membership,
+        may_fall_back: protocol == GroupProtocol::Automatic,
+        member: None,
+        events: sender,
+        activity: Arc::clone(&activity),
+        owned: BTreeSet::new(),
+        commits: Commits::default(),
+        answers: JoinSet::new(),
+        led: BTreeSet::new(),
+        metadata_seen: None,
+        polls: 0,
+        polled_at: Instant::now(),
+        overdue: false,
+    };
+    tokio::spawn(task.run(receiver, protocol, topics));
+    Handle { commands, events, activity }
+}
+
+/// What a question to the coordinator brought.
+enum Brought {
+    Answer(u64, Result<Answer, Error>),
+    Committed(Result<Codes, Error>),
+    Looked(Result<(), Error>),
+}
+
+struct Task {
+    coordinator: Arc<Coordinator>,
+    membership: Arc<Membership>,
+    /// Whether the classic protocol may take over where the broker refuses the other.
+    may_fall_back: bool,
+    member: Option<Member>,
+    events: mpsc::UnboundedSender<Event>,
+    activity: Arc<Activity>,
+    owned: BTreeSet<TopicPartition>,
+    commits: Commits,
+    answers: JoinSet<Brought>,
+    /// The topics that a leader has to watch.
+    led: BTreeSet<Arc<str>>,
+    metadata_seen: Option<Instant>,
+    polls: u64,
+    polled_at: Instant,
+    overdue: bool,
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        protocol: GroupProtocol,
+        topics: Option<BTreeSet<Arc<str>>>,
+    ) {
+        if let Some(topics) = topics {
+            match self.first_member(protocol, topics).await {
+                Ok(member) => self.member = Some(member),
+                Err(error) => return self.fail(error),
+            }
+        }
+        let mut closing: Option<Instant> = None;
+        loop {
+            let now = Instant::now();
+            self.watch(now);
+            self.act(now);
+            self.commit(now);
+            self.activity.set_lease(self.member.as_ref().and_then(Member::lease));
+            if let Some(until) = closing {
+                if self.commits.is_idle()
+                    && let Some(member) = &mut self.member
+                {
+                    member.leave();
+                    self.act(now);
+                }
+                let gone = self.member.as_ref().is_none_or(Member::is_gone);
+                if now >= until || (gone && self.commits.is_idle()) {
+                    return;
+                }
+            } else if self.member.as_ref().is_some_and(Member::is_gone) {
+                // It failed, and has said so: only commits that can no longer be are left.
+                self.member = None;
+                return;
+            }
+            let wake = self.wake_at(closing);
+            tokio::select! {
+                command = commands.recv(), if closing.is_none() => match command {
+                    Some(command) => self.on_command(command),
+                    None => closing = Some(Instant::now() + GOODBYE),
+                },
+                Some(Ok(brought)) = self.answers.join_next() => self.on_brought(brought),
+                () = self.activity.polled.notified() => {}
+                () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    /// The kind of member that the coordinator can have.
+    async fn first_member(
+        &self,
+        protocol: GroupProtocol,
+        topics: BTreeSet<Arc<str>>,
+    ) -> Result<Member, Error> {
+        let consumer = match protocol {
+            GroupProtocol::Classic => false,
+            GroupProtocol::Consumer => true,
+            GroupProtocol::Automatic => self.coordinator.assigns().await?,
+        };
+        Ok(if consumer { self.consumer_member(topics) } else { self.classic_member(topics) })
+    }
+
+    fn classic_member(&self, topics: BTreeSet<Arc<str>>) -> Member {
+        Member::Classic(ClassicMember::new(Arc::clone(&self.membership), topics, Instant::now()))
+    }
+
+    fn consumer_member(&self, topics: BTreeSet<Arc<str>>) -> Member {
+        let id = Uuid::from_u64_pair(fastrand::u64(..), fastrand::u64(..)).to_string();
+        Member::Consumer(ConsumerMember::new(Arc::clone(&self.membership), id, topics, Instant::now()))
+    }
+
+    /// Looks at whether the user is at work, and at whether topics have grown.
+    fn watch(&mut self, now: Instant) {
+        let Some(member) = &mut self.member else { return };
+        let polls = self.activity.polls.load(Ordering::Relaxed);
+        if self.activity.polling.load(Ordering::Relaxed) || polls != self.polls {
+            (self.polls, self.polled_at) = (polls, now);
+            if std::mem::take(&mut self.overdue) {
+                member.on_polled();
+            }
+        } else if !self.overdue && now >= self.polled_at + self.membership.max_poll_interval {
+            self.overdue = true;
+            tracing::warn!(
+                group = %self.membership.group,
+                after_s = self.membership.max_poll_interval.as_secs_f32(),
+                "no records were asked for within the maximum poll interval; leaving the group until they are"
+            );
+            member.on_poll_overdue();
+        }
+        let told = self.coordinator.metadata_told_at();
+        if !self.led.is_empty() && told != self.metadata_seen {
+            self.metadata_seen = told;
+            member.on_counts(&self.coordinator.partition_counts(&self.led));
+        }
+    }
+
+    fn wake_at(&self, closing: Option<Instant>) -> Option<Instant> {
+        let polls =
+            (self.member.is_some() && !self.overdue && !self.activity.polling.load(Ordering::Relaxed))
+                .then(|| self.polled_at + self.membership.max_poll_interval);
+        let member = self.member.as_ref().and_then(Member::wake_at);
+        [polls, member, self.commits.wake_at(), closing].into_iter().flatten().min()
+    }
+
+    fn act(&mut self, now: Instant) {
+        loop {
+            let Some(action) = self.member.as_mut().and_then(|member| member.poll(now)) else { return };
+            match action {
+                Action::Send { number, request } => self.send(number, request),
+                Action::LookUp(topics) => {
+                    self.led.clone_from(&topics);
+                    let coordinator = Arc::clone(&self.coordinator);
+                    self.answers.spawn(async move { Brought::Looked(coordinator.look_up(&topics).await) });
+                }
+                Action::ForgetCoordinator => self.coordinator.forget(),
+                Action::Assigned(partitions) => {
+                    self.owned.extend(partitions.iter().cloned());
+                    self.tell(Event::Assigned(partitions));
+                }
+                Action::Revoke { number, partitions } => self.tell(Event::Revoke { number, partitions }),
+                Action::Lost(partitions) => {
+                    self.owned.retain(|owned| !partitions.contains(owned));
+                    self.commits.drop_lost(&partitions);
+                    self.tell(Event::Lost(partitions));
+                }
+                Action::Failed(failure) => self.on_failure(failure),
+            }
+        }
+    }
+
+    fn on_failure(&mut self, failure: Failure) {
+        let refused = [
+            ErrorCode::UNSUPPORTED_VERSION,
+            ErrorCode::GROUP_ID_NOT_FOUND,
+            ErrorCode::INCONSISTENT_GROUP_PROTOCOL,
+        ];
+        if let Some(Member::Consumer(member)) = &self.member
+            && self.may_fall_back
+            && refused.contains(&failure.code)
+        {
+            tracing::debug!(code = %failure.code, "the group speaks the classic protocol");
+            let topics = member.topics().clone();
+            self.may_fall_back = false;
+            self.member = Some(self.classic_member(topics));
+            return;
+        }
+        let group = &self.membership.group;
+        let error = Error::for_group(failure.code, "join", group, || match &failure.message {
+            Some(message) => format!("being a member of group '{group}' ({message})"),
+            None => format!("being a member of group '{group}'"),
+        });
+        self.tell(Event::Failed(error));
+    }
+
+    fn send(&mut self, number: u64, request: Request) {
+        let coordinator = Arc::clone(&self.coordinator);
+        self.answers.spawn(async move { Brought::Answer(number, coordinator.ask(request).await) });
+    }
+
+    fn commit(&mut self, now: Instant) {
+        let identity = self.member.as_ref().and_then(Member::identity);
+        if let Some(offsets) = self.commits.next(identity.clone(), now) {
+            let request = self.coordinator.commit_request(identity, offsets);
+            let partitions: Vec<_> = offsets.keys().cloned().collect();
+            let coordinator = Arc::clone(&self.coordinator);
+            self.answers
+                .spawn(async move { Brought::Committed(coordinator.commit(&request, partitions).await) });
+        }
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Commit { offsets, reply } => {
+                let deadline = Instant::now() + PATIENCE;
+                self.commits.push(offsets, reply, deadline);
+            }
+            Command::Revoked(number) => {
+                if let Some(member) = &mut self.member {
+                    member.on_revoked(number, Instant::now());
+                }
+            }
+            Command::Subscribe(topics) => {
+                if let Some(member) = &mut self.member {
+                    member.subscribe(topics);
+                }
+            }
+        }
+    }
+
+    fn on_brought(&mut self, brought: Brought) {
+        let now = Instant::now();
+        match brought {
+            Brought::Answer(number, answer) => {
+                let answer = match answer {
+                    Ok(answer) => answer,
+                    Err(error) if error.is_retriable() => {
+                        tracing::debug!(group = %self.membership.group, %error, "the coordinator did not answer");
+                        Answer::Nothing
+                    }
+                    Err(error) => return self.fail(error),
+                };
+                if let Some(member) = &mut self.member {
+                    if matches!(&answer, Answer::Consumer(answer) if answer.code == ErrorCode::NONE) {
+                        self.may_fall_back = false;
+                    }
+                    member.on_answer(number, answer, now);
+                }
+            }
+            Brought::Committed(codes) => {
+                let identity = self.member.as_ref().and_then(Member::identity);
+                let by_hand = self.member.is_none();
+                let owned = |partition: &TopicPartition| by_hand || self.owned.contains(partition);
+                let codes = match codes {
+                    Ok(codes) => Some(codes),
+                    Err(error) => {
+                        tracing::debug!(group = %self.membership.group, %error, "offsets were not committed yet");
+                        None
+                    }
+                };
+                match self.commits.on_answer(codes, &identity, owned, now) {
+                    Verdict::Nothing => {}
+                    Verdict::ForgetCoordinator => self.coordinator.forget(),
+                    Verdict::Fenced(code) => {
+                        if let Some(member) = &mut self.member {
+                            member.on_fenced(code);
+                        }
+                    }
+                }
+            }
+            Brought::Looked(result) => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "topics of the group could not be looked up");
+                }
+                if let Some(member) = &mut self.member {
+                    member.on_counts(&self.coordinator.partition_counts(&self.led));
+                }
+            }
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        // A consumer that was dropped wants to know nothing.
+        let _ = self.events.send(event);
+    }
+
+    fn fail(&mut self, error: Error) {
+        let lost = std::mem::take(&mut self.owned);
+        if !lost.is_empty() {
+            self.tell(Event::Lost(lost.into_iter().collect()));
+        }
+        self.tell(Event::Failed(error));
+        if let Some(member) = &mut self.member {
+            member.leave();
+        }
+    }
+}
+
+/// How many partitions each topic has, of those that exist.
+pub(crate) type Counts = BTreeMap<Arc<str>, i32>;
