@@ -1,7 +1,8 @@
 //! A Kafka client: connections, metadata, a producer, a consumer and what an administrator does.
 //!
 //! It speaks the protocol itself, to brokers from Kafka 2.1 on, and knows nothing of alerts: [`crate::stream`] does.
-//! Begin at [`Client`]; [`Producer`] writes, [`Consumer`] reads, [`Admin`] makes and changes, [`Tls`] and [`Sasl`] say how to be let in.
+//! Begin at [`Client`]; [`Producer`] writes, [`Consumer`] reads, [`Admin`] makes and changes, [`Tls`] and [`Sasl`] say
+//! how to be let in.
 //!
 //! Decisions are made by state machines without I/O: the handshake, the exchange of SASL tokens, the positions of a
 //! consumer, the queues of a producer, the metadata snapshot. The files around them move bytes and timers.
