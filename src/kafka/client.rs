@@ -7,6 +7,7 @@ use std::time::Duration;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 
 use super::address::Address;
+use super::admin::Admin;
 use super::cluster::Cluster;
 use super::consumer::ConsumerBuilder;
 use super::error::Error;
@@ -54,6 +55,11 @@ impl Client {
     /// A consumer on this client.
     pub fn consumer(&self) -> ConsumerBuilder {
         ConsumerBuilder::new(Arc::clone(&self.cluster))
+    }
+
+    /// What an administrator does, on this client.
+    pub fn admin(&self) -> Admin {
+        Admin::new(Arc::clone(&self.cluster))
     }
 
     /// All topics that this user may describe, by name.

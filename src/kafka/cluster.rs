@@ -328,7 +328,7 @@ impl Cluster {
     }
 
     /// A connection to any broker that answers: one that is open, else a known one, else one of the bootstrap list.
-    async fn any_connection(&self) -> Result<Connection, Error> {
+    pub(super) async fn any_connection(&self) -> Result<Connection, Error> {
         if let Some(open) = self.open_connection() {
             return Ok(open);
         }

@@ -57,7 +57,7 @@ pub enum Error {
 
     /// The request cannot be written in any version that the broker reads.
     #[error(
-        "{broker} does not take {api} in any version that this client speaks ({speaks}); it is older than Kafka 2.1, or switches this API off"
+        "{broker} does not take {api} in any version that this client speaks ({speaks}); it is too old for that, or switches this API off"
     )]
     Unsupported {
         /// The broker.
@@ -106,6 +106,35 @@ pub enum Error {
         code: ErrorCode,
         /// What was being done, on which topic and partition.
         doing: String,
+    },
+
+    /// The broker answered with an error code and with words of its own. [`Error::code`] is for both.
+    #[error("{doing}: the broker answered {code}: {message}")]
+    Refused {
+        /// The code.
+        code: ErrorCode,
+        /// What was being done, and to what.
+        doing: String,
+        /// The broker's words, cleaned of control characters.
+        message: String,
+    },
+
+    /// The broker's answer does not mention something that it was asked about. What became of it is not known.
+    #[error("{doing}: the broker's answer does not mention it")]
+    Unanswered {
+        /// What was being done, and to what.
+        doing: String,
+    },
+
+    /// The broker takes the request, but in no version that can say what was asked for.
+    #[error("{broker} is too old for {what}, which Kafka has since {since}")]
+    TooOld {
+        /// The broker.
+        broker: Address,
+        /// What was asked for.
+        what: &'static str,
+        /// The release of Kafka that brought it.
+        since: &'static str,
     },
 
     /// A broker that the cluster no longer names.
@@ -189,8 +218,17 @@ impl Error {
             | Self::Disconnected { .. }
             | Self::NoLeader { .. }
             | Self::UnknownBroker { .. } => true,
-            Self::Broker { code, .. } => code.reaction() != Reaction::Fatal,
+            Self::Broker { code, .. } | Self::Refused { code, .. } => code.reaction() != Reaction::Fatal,
             _ => false,
+        }
+    }
+
+    /// The code in the broker's answer, where no other variant stands for it: that of [`Error::Broker`] and
+    /// [`Error::Refused`].
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Broker { code, .. } | Self::Refused { code, .. } => Some(*code),
+            _ => None,
         }
     }
 

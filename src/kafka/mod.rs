@@ -1,7 +1,8 @@
-//! A Kafka client: connections, metadata, a producer and a consumer.
+//! A Kafka client: connections, metadata, a producer, a consumer and what an administrator does.
 //!
 //! It speaks the protocol itself, to brokers from Kafka 2.1 on, and knows nothing of alerts: [`crate::stream`] does.
-//! Begin at [`Client`]; [`Producer`] writes, [`Consumer`] reads, [`Tls`] and [`Sasl`] say how to be let in.
+//! Begin at [`Client`]; [`Producer`] writes, [`Consumer`] reads, [`Admin`] makes and changes, [`Tls`] and [`Sasl`] say
+//! how to be let in.
 //!
 //! Decisions are made by state machines without I/O: the handshake, the exchange of SASL tokens, the positions of a
 //! consumer, the queues of a producer, the metadata snapshot. The files around them move bytes and timers.
@@ -10,6 +11,7 @@
 //! never payloads or credentials.
 
 mod address;
+pub mod admin;
 mod backoff;
 mod client;
 mod cluster;
@@ -32,6 +34,7 @@ mod topic_partition;
 mod transport;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
+pub use admin::Admin;
 pub use client::{Client, ClientBuilder, PartitionDescription, TopicDescription};
 pub use consumer::{
     ConsumedRecord, Consumer, ConsumerBuilder, ConsumerEvent, FetchedBatch, Isolation, OutOfRange,

@@ -26,11 +26,12 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// Something of each of several partitions of a topic.
+pub(super) type OfTopic<T> = (Arc<str>, Vec<(i32, T)>);
+
 /// Partitions by topic, the topics in the order in which they come first.
-pub(super) fn by_topic<T>(
-    partitions: impl IntoIterator<Item = (TopicPartition, T)>,
-) -> Vec<(Arc<str>, Vec<(i32, T)>)> {
-    let mut topics: Vec<(Arc<str>, Vec<(i32, T)>)> = Vec::new();
+pub(super) fn by_topic<T>(partitions: impl IntoIterator<Item = (TopicPartition, T)>) -> Vec<OfTopic<T>> {
+    let mut topics: Vec<OfTopic<T>> = Vec::new();
     for (TopicPartition { topic, partition }, part) in partitions {
         // Mostly they come topic by topic.
         match topics.iter_mut().rev().find(|(last, _)| *last == topic) {

@@ -291,6 +291,12 @@ apis! {
     OffsetDelete OffsetDeleteRequest 0..=0 {
         0 "offsets of topics no longer read (KIP-496)"
     }
+    DescribeUserScramCredentials DescribeUserScramCredentialsRequest 0..=0 {
+        0 "who logs in with SCRAM (KIP-554)"
+    }
+    AlterUserScramCredentials AlterUserScramCredentialsRequest 0..=0 {
+        0 "passwords of SCRAM (KIP-554)"
+    }
     DescribeCluster DescribeClusterRequest 0..=2 {
         0 "the brokers, without topics (KIP-700)"
         1 "the controllers (KIP-919)"

@@ -13,7 +13,7 @@ mod member;
 pub(super) mod offsets;
 #[cfg(test)]
 mod simulation;
-mod subscription;
+pub(super) mod subscription;
 pub(super) mod task;
 
 use std::sync::Arc;

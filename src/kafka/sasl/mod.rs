@@ -23,7 +23,8 @@ use secrecy::SecretString;
 
 use self::oauth_bearer::OauthBearer;
 use self::plain::Plain;
-use self::scram::{Hash, Salted, Scram};
+pub(super) use self::scram::Hash;
+use self::scram::{Salted, Scram};
 
 /// How to authenticate. `Debug` shows the mechanism and the user, never the secret.
 ///

@@ -30,7 +30,7 @@ const CHANNEL_BINDING: &str = "c=biws";
 
 /// The hash under an exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hash {
+pub(in crate::kafka) enum Hash {
     Sha256,
     Sha512,
 }
@@ -238,7 +238,13 @@ impl Hash {
         })
     }
 
-    fn derive(self, password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<Vec<u8>> {
+    /// The salted password: `Hi` of RFC 5802. It takes as long as `iterations` says, and is as secret as the password.
+    pub(in crate::kafka) fn derive(
+        self,
+        password: &[u8],
+        salt: &[u8],
+        iterations: u32,
+    ) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Sha256 => {
                 let mut derived = Zeroizing::new(vec![0; 32]);

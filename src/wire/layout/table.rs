@@ -237,6 +237,10 @@ pub(super) const ROWS: &[Row] = &[
     Row { key: 44, side: Side::Response, first: 1, last: 1, fields: "4{2?S1S<>}<>" }, // IncrementalAlterConfigs
     Row { key: 47, side: Side::Request, first: 0, last: 0, fields: "s[s[4]]" }, // OffsetDelete
     Row { key: 47, side: Side::Response, first: 0, last: 0, fields: "24[s[42]]" }, // OffsetDelete
+    Row { key: 50, side: Side::Request, first: 0, last: 0, fields: "?{S<>}<>" }, // DescribeUserScramCredentials
+    Row { key: 50, side: Side::Response, first: 0, last: 0, fields: "42?S{S2?S{14<>}<>}<>" }, // DescribeUserScramCredentials
+    Row { key: 51, side: Side::Request, first: 0, last: 0, fields: "{S1<>}{S14BB<>}<>" }, // AlterUserScramCredentials
+    Row { key: 51, side: Side::Response, first: 0, last: 0, fields: "4{S2?S<>}<>" }, // AlterUserScramCredentials
     Row { key: 60, side: Side::Request, first: 0, last: 0, fields: "f<>" }, // DescribeCluster
     Row { key: 60, side: Side::Request, first: 1, last: 1, fields: "f1<>" }, // DescribeCluster
     Row { key: 60, side: Side::Request, first: 2, last: 2, fields: "f1f<>" }, // DescribeCluster
