@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "broker")]
 pub(super) use self::broker::{BrokerArguments, ListenAddress};
 use crate::models::{Registry, WireForm};
-use crate::stream::StartPosition;
+use crate::stream::{self, StartPosition};
 use crate::wire::Compression;
 
 /// Publish and follow astronomical alerts on Kafka.
@@ -132,9 +132,13 @@ pub(super) struct SubscribeArguments {
     #[arg(short = 'e', long)]
     pub(super) until_eos: bool,
 
-    /// Read as a member of a consumer group (not in this version)
+    /// Read as a member of this consumer group: go on where it left off, and share its messages
     #[arg(short, long, value_name = "GROUP")]
     pub(super) group_id: Option<String>,
+
+    /// Whether members of the group share its messages, or each gets all, as with hop-client
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = GroupMode::Share, requires = "group_id")]
+    pub(super) group_mode: GroupMode,
 
     /// Print each message as one line of JSON
     #[arg(short, long, conflicts_with = "raw")]
@@ -239,6 +243,24 @@ impl From<Form> for WireForm {
             Form::Json => Self::Json,
             Form::Original => Self::Original,
             Form::Envelope => Self::Envelope,
+        }
+    }
+}
+
+/// [`stream::GroupMode`], by the names that it has on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum GroupMode {
+    /// Each message goes to one member
+    Share,
+    /// Every member gets all messages; only offsets are kept
+    Assign,
+}
+
+impl From<GroupMode> for stream::GroupMode {
+    fn from(mode: GroupMode) -> Self {
+        match mode {
+            GroupMode::Share => Self::Share,
+            GroupMode::Assign => Self::Assign,
         }
     }
 }

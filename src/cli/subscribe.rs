@@ -10,25 +10,24 @@ use super::interrupt::Interrupt;
 use super::output::Output;
 use super::{Failure, Outcome, connect};
 use crate::models::Registry;
-use crate::stream::{Consumer, Message, NextError, Unreadable};
+use crate::stream::{Consumer, Message, Metadata, NextError, Unreadable};
 
 /// Without `--persist`, brokers may be out of reach for this long before that is the end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
-    if arguments.group_id.is_some() {
-        return Err(Failure::Usage(
-            "consumer groups (-g/--group-id) are not available in this version; leave the option out to read all partitions"
-                .to_owned(),
-        ));
-    }
     let stream = connect(&arguments.connection)?.registry(registry);
-    let reader = stream
+    let mut reader = stream
         .reader(&arguments.url)
         .start_at(arguments.start_at.into())
         .persist(arguments.persist)
         .include_tests(arguments.test)
-        .give_up_after((!arguments.persist).then_some(PATIENCE));
+        .give_up_after((!arguments.persist).then_some(PATIENCE))
+        .auto_commit(false);
+    let in_group = arguments.group_id.is_some();
+    if let Some(group) = arguments.group_id {
+        reader = reader.group_in(group, arguments.group_mode.into());
+    }
     let mut consumer = tokio::select! {
         consumer = reader.open() => consumer?,
         () = interrupt.heard() => return Ok(()),
@@ -40,13 +39,16 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
         delimiter: arguments.delimiter,
         on_error: arguments.on_error,
         unreadable: 0,
+        in_group,
+        printed: Vec::new(),
     };
     tokio::select! {
         biased;
         printed = print_all(&mut consumer, &mut printer) => printed?,
         () = interrupt.heard() => tracing::info!("received an interrupt, closing"),
     }
-    printer.output.flush()?;
+    printer.flush(&mut consumer)?;
+    consumer.close().await?;
     match printer.unreadable {
         0 => Ok(()),
         1 => Err(Failure::Reported("1 message could not be read".to_owned())),
@@ -56,22 +58,34 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
 
 async fn print_all(consumer: &mut Consumer, printer: &mut Printer) -> Outcome {
     loop {
-        let mut next = pin!(consumer.next());
-        // What was printed is handed over before there is anything to wait for, and not for every message.
-        let ready = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
-        let next = match ready {
-            Poll::Ready(next) => next,
-            Poll::Pending => {
-                printer.output.flush()?;
-                next.await
+        // A group may take partitions away whenever it is asked for more: what was printed is done with before.
+        if printer.in_group && consumer.at_hand() == 0 {
+            printer.flush(consumer)?;
+        }
+        let next = {
+            let mut next = pin!(consumer.next());
+            // What was printed is handed over before there is anything to wait for, and not for every message.
+            let ready = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+            match ready {
+                Poll::Ready(next) => next,
+                Poll::Pending => {
+                    printer.output.flush()?;
+                    next.await
+                }
             }
         };
         match next {
-            Ok(Some(message)) => printer.print(&message)?,
+            Ok(Some(message)) => {
+                printer.print(&message)?;
+                printer.done(message.metadata());
+            }
             Ok(None) => return Ok(()),
-            Err(NextError::Unreadable(unreadable)) => printer.unreadable(&unreadable)?,
+            Err(NextError::Unreadable(unreadable)) => {
+                printer.unreadable(&unreadable)?;
+                printer.done(unreadable.message.metadata());
+            }
             Err(error) => {
-                printer.output.flush()?;
+                printer.flush(consumer)?;
                 return Err(error.into());
             }
         }
@@ -87,6 +101,10 @@ struct Printer {
     on_error: OnError,
     /// How many could not be read and were reported.
     unreadable: u64,
+    in_group: bool,
+    /// Of each partition, the last message that may still be on its way to the reader of the output: only what has got
+    /// there is committed.
+    printed: Vec<Metadata>,
 }
 
 impl Printer {
@@ -102,6 +120,27 @@ impl Printer {
         } else {
             self.write(&message.model().to_text())
         }
+    }
+
+    /// A message was printed, or need not be.
+    fn done(&mut self, metadata: &Metadata) {
+        if self.in_group {
+            let same =
+                |last: &&mut Metadata| last.partition == metadata.partition && last.topic == metadata.topic;
+            match self.printed.iter_mut().find(same) {
+                Some(last) => last.clone_from(metadata),
+                None => self.printed.push(metadata.clone()),
+            }
+        }
+    }
+
+    /// Hands over what was printed, and says so to the group.
+    fn flush(&mut self, consumer: &mut Consumer) -> Outcome {
+        self.output.flush()?;
+        for metadata in self.printed.drain(..) {
+            consumer.mark_done(&metadata);
+        }
+        Ok(())
     }
 
     /// A message that is not what it says it is: said, printed or passed over, as was asked for.

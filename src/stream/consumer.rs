@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::message::{Message, RawMessage, Unreadable};
+use super::message::{Message, Metadata, RawMessage, Unreadable};
 use super::{HopUrl, OpenError, Stream, TopicName};
-use crate::kafka::{self, FetchedBatch, StartOffset};
+use crate::kafka::{self, FetchedBatch, Group, StartOffset, Stopper, TopicPartition};
 use crate::models::Registry;
 
 /// How many records of a batch are taken over at a time: enough to make the taking cheap, and few enough that a batch
@@ -34,6 +34,18 @@ pub struct ReaderBuilder {
     persist: bool,
     include_tests: bool,
     give_up_after: Option<Option<Duration>>,
+    group: Option<(Group, GroupMode)>,
+    auto_commit: bool,
+}
+
+/// What the readers of one group have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum GroupMode {
+    /// The members share the partitions: each message goes to one of them.
+    #[default]
+    Share,
+    /// Every reader gets all partitions, as with hop-client; only the offsets are kept in the group's name.
+    Assign,
 }
 
 impl ReaderBuilder {
@@ -45,6 +57,8 @@ impl ReaderBuilder {
             persist: false,
             include_tests: false,
             give_up_after: None,
+            group: None,
+            auto_commit: true,
         }
     }
 
@@ -74,6 +88,26 @@ impl ReaderBuilder {
         self
     }
 
+    /// The group to read in: it remembers how far its readers have come, and whoever reads in it next goes on there.
+    pub fn group(mut self, group: impl Into<Group>) -> Self {
+        self.group = Some((group.into(), GroupMode::default()));
+        self
+    }
+
+    /// The same, with what its readers have in common.
+    pub fn group_in(mut self, group: impl Into<Group>, mode: GroupMode) -> Self {
+        self.group = Some((group.into(), mode));
+        self
+    }
+
+    /// In a group: whether a message counts as dealt with when the next is asked for. Without it,
+    /// [`Consumer::mark_done`] says so. What is done is committed every 5 s, when other members get the partition, and
+    /// when the consumer is closed.
+    pub fn auto_commit(mut self, commit: bool) -> Self {
+        self.auto_commit = commit;
+        self
+    }
+
     /// Connects, and looks the topics up.
     ///
     /// Dropping the future closes what it opened.
@@ -85,9 +119,18 @@ impl ReaderBuilder {
         let url: HopUrl = self.url.parse()?;
         let topics = url.topics_to_read()?;
         let (client, _) = self.stream.connect(&url).await?;
-        let inner = client
-            .consumer()
-            .topics(topics.iter().map(TopicName::shared))
+        let mut builder = client.consumer().auto_mark(false);
+        let in_group = self.group.is_some();
+        builder = match self.group {
+            Some((group, GroupMode::Assign)) => {
+                builder.group(group).whole_topics(topics.iter().map(TopicName::shared))
+            }
+            Some((group, GroupMode::Share)) => {
+                builder.group(group).topics(topics.iter().map(TopicName::shared))
+            }
+            None => builder.topics(topics.iter().map(TopicName::shared)),
+        };
+        let inner = builder
             .start_at(self.start.into())
             .stop_at_end(!self.persist)
             .give_up_after(self.give_up_after.unwrap_or((!self.persist).then_some(PATIENCE)))
@@ -99,6 +142,8 @@ impl ReaderBuilder {
             include_tests: self.include_tests,
             batch: None,
             ready: VecDeque::new(),
+            marks: in_group && self.auto_commit,
+            handed: None,
         })
     }
 }
@@ -160,6 +205,10 @@ pub struct Consumer {
     /// The batch that is being handed over, and how many of its records have been taken from it.
     batch: Option<(FetchedBatch, usize)>,
     ready: VecDeque<Result<RawMessage, kafka::Error>>,
+    /// Whether a message is done with when the next is asked for.
+    marks: bool,
+    /// The message that was handed over last, by its partition and the offset behind it.
+    handed: Option<(TopicPartition, i64)>,
 }
 
 impl Consumer {
@@ -185,9 +234,15 @@ impl Consumer {
     ///
     /// [`NextError::Kafka`]; the call may be repeated, and goes on where it can.
     pub async fn next_raw(&mut self) -> Result<Option<RawMessage>, NextError> {
+        self.settle();
         loop {
             while let Some(record) = self.ready.pop_front() {
                 let message = record?;
+                if self.marks {
+                    let at = message.metadata();
+                    let partition = TopicPartition::new(Arc::clone(&at.topic), at.partition);
+                    self.handed = Some((partition, at.offset.saturating_add(1)));
+                }
                 if self.include_tests || !message.metadata().is_test() {
                     return Ok(Some(message));
                 }
@@ -202,11 +257,60 @@ impl Consumer {
                     }
                 }
                 // The only wait. What it brings is kept before anything else can be waited for.
-                None => match self.inner.next_batch().await? {
-                    Some(batch) => self.batch = Some((batch, 0)),
-                    None => return Ok(None),
-                },
+                None => {
+                    self.settle();
+                    match self.inner.next_batch().await? {
+                        Some(batch) => self.batch = Some((batch, 0)),
+                        None => return Ok(None),
+                    }
+                }
             }
+        }
+    }
+
+    /// How many messages can be had without asking the brokers.
+    pub fn at_hand(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Says that a message, and those before it in its partition, have been dealt with. Without a group this does
+    /// nothing.
+    pub fn mark_done(&mut self, metadata: &Metadata) {
+        let partition = TopicPartition::new(Arc::clone(&metadata.topic), metadata.partition);
+        self.inner.mark(&partition, metadata.offset.saturating_add(1));
+    }
+
+    /// Commits what is done, and waits until that is done; see [`kafka::Consumer::commit`].
+    ///
+    /// # Errors
+    ///
+    /// Without a group, and what the group's coordinator says.
+    pub async fn commit(&mut self) -> Result<(), kafka::Error> {
+        self.inner.commit().await
+    }
+
+    /// A way to make [`next`](Self::next) return `None`, from another task.
+    pub fn stopper(&self) -> Stopper {
+        self.inner.stopper()
+    }
+
+    /// Stops reading. In a group, what is done is committed, and other members get the partitions at once; unless
+    /// marks are by hand, the last message handed over is done.
+    ///
+    /// Dropping the consumer does the same in the background, as far as the runtime lives, but for that last message.
+    ///
+    /// # Errors
+    ///
+    /// What the last commit was refused with.
+    pub async fn close(mut self) -> Result<(), kafka::Error> {
+        self.settle();
+        self.inner.close().await
+    }
+
+    /// The message that was handed over last is done with.
+    fn settle(&mut self) {
+        if let Some((partition, offset)) = self.handed.take() {
+            self.inner.mark(&partition, offset);
         }
     }
 }

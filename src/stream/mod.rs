@@ -47,7 +47,9 @@ mod topic;
 mod url;
 
 pub use self::connect::{OpenError, Stream};
-pub use self::consumer::{Consumer, NextError, ReaderBuilder, StartPosition, UnknownStartPosition};
+pub use self::consumer::{
+    Consumer, GroupMode, NextError, ReaderBuilder, StartPosition, UnknownStartPosition,
+};
 pub use self::headers::{Header, Headers};
 pub use self::message::{Message, Metadata, RawMessage, Unreadable};
 pub use self::producer::{Outgoing, Producer, WriteError, WriterBuilder};

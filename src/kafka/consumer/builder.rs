@@ -35,10 +35,13 @@ pub struct ConsumerBuilder {
     pattern: Option<String>,
     assignment: Vec<TopicPartition>,
     group: Option<Group>,
+    /// Whether a group shares the partitions of the topics.
+    shared: bool,
     policy: Policy,
     limits: FetchLimits,
     prefetch_bytes: u64,
     auto_commit: Option<Duration>,
+    auto_mark: bool,
     announce_ends: bool,
     skip_damaged: bool,
     give_up_after: Option<Duration>,
@@ -53,6 +56,7 @@ impl ConsumerBuilder {
             pattern: None,
             assignment: Vec::new(),
             group: None,
+            shared: true,
             policy: Policy {
                 start: StartOffset::default(),
                 out_of_range: OutOfRange::default(),
@@ -69,6 +73,7 @@ impl ConsumerBuilder {
             },
             prefetch_bytes: 16 * 1024 * 1024,
             auto_commit: Some(Duration::from_secs(5)),
+            auto_mark: true,
             announce_ends: false,
             skip_damaged: false,
             give_up_after: None,
@@ -94,6 +99,12 @@ impl ConsumerBuilder {
     pub fn partitions(mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Self {
         self.assignment.extend(partitions);
         self
+    }
+
+    /// Topics to read all partitions of, also in a group: offsets are kept in its name, but nothing is shared.
+    pub fn whole_topics<T: Into<Arc<str>>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
+        self.shared = false;
+        self.topics(topics)
     }
 
     /// The group to be a member of. It is joined when the first records are asked for.
@@ -165,10 +176,18 @@ impl ConsumerBuilder {
         self
     }
 
-    /// In a group: how often to commit what was handed over, once more was asked for. `None` commits nothing but what
-    /// the user says: then [`Consumer::mark`] and [`Consumer::commit`] are theirs to call.
+    /// In a group: how often to commit what is marked, beside when partitions go and when the consumer is closed. `None`
+    /// commits nothing by itself: then [`Consumer::commit`] is the user's to call. Kafka's `enable.auto.commit` and
+    /// `auto.commit.interval.ms`.
     pub fn auto_commit(mut self, interval: Option<Duration>) -> Self {
         self.auto_commit = interval;
+        self
+    }
+
+    /// In a group: whether what was handed over is marked as dealt with when more is asked for. Without it,
+    /// [`Consumer::mark`] is the user's to call. librdkafka's `enable.auto.offset.store`.
+    pub fn auto_mark(mut self, mark: bool) -> Self {
+        self.auto_mark = mark;
         self
     }
 
@@ -219,9 +238,10 @@ impl ConsumerBuilder {
             Some(group) => {
                 let (membership, protocol) = group.into_parts(self.limits.rack.as_deref())?;
                 let name = Arc::clone(&membership.group);
-                let topics = whole_topics.then(|| subscription.topics().cloned().collect());
+                let shares = whole_topics && self.shared;
+                let topics = shares.then(|| subscription.topics().cloned().collect());
                 let handle = task::spawn(&self.cluster, membership, protocol, topics);
-                Some(InGroup::new(name, handle, self.auto_commit, whole_topics))
+                Some(InGroup::new(name, handle, self.auto_commit, self.auto_mark, shares))
             }
             None => None,
         };

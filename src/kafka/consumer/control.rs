@@ -104,8 +104,8 @@ impl Consumer {
     /// [`commit`](Self::commit), or by itself where that is set. Marks of partitions that are not this member's are
     /// passed over. Without a group this does nothing.
     ///
-    /// With automatic commits, what was handed over is marked when more is asked for; this is for those who want to
-    /// say it sooner.
+    /// What was handed over is marked when more is asked for, unless [`auto_mark`](super::ConsumerBuilder::auto_mark)
+    /// says otherwise; this is for those who want to say it themselves.
     pub fn mark(&mut self, partition: &TopicPartition, offset: i64) {
         let read = self.positions.index(partition).is_some();
         if let Some(group) = self.group.as_mut().filter(|_| read) {
@@ -165,10 +165,10 @@ impl Consumer {
         offsets::committed(&self.cluster, &group.name, partitions).await
     }
 
-    /// Stops reading. In a group, commits what was handed over, if commits are automatic, or what is marked, and
-    /// leaves, so that others get the partitions at once.
+    /// Stops reading. In a group, commits what is marked and leaves, so that others get the partitions at once. Where
+    /// marks are automatic, what was handed over last counts as dealt with.
     ///
-    /// What was handed over last counts as dealt with. Dropping the future leaves that under way.
+    /// Dropping the future leaves that under way.
     ///
     /// # Errors
     ///
@@ -176,7 +176,8 @@ impl Consumer {
     pub async fn close(mut self) -> Result<(), Error> {
         self.settle();
         let Some(mut group) = self.group.take() else { return Ok(()) };
-        let marked = group.take_marked();
+        // Who commits by hand has committed what they wanted to.
+        let marked = if group.auto_commit.is_some() { group.take_marked() } else { Vec::new() };
         let committed = if marked.is_empty() { Ok(()) } else { group.commit(marked).await };
         group.leave().await;
         committed

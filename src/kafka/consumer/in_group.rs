@@ -20,6 +20,8 @@ pub(super) struct InGroup {
     pub(super) handle: Handle,
     /// How often to commit what is marked.
     pub(super) auto_commit: Option<Duration>,
+    /// Whether what was handed over is marked when more is asked for.
+    pub(super) auto_mark: bool,
     /// Whether partitions come from the group, and not from the user.
     pub(super) shares: bool,
     /// Whether the group has said for the first time what is this member's.
@@ -33,11 +35,18 @@ pub(super) struct InGroup {
 }
 
 impl InGroup {
-    pub(super) fn new(name: Arc<str>, handle: Handle, auto_commit: Option<Duration>, shares: bool) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        handle: Handle,
+        auto_commit: Option<Duration>,
+        auto_mark: bool,
+        shares: bool,
+    ) -> Self {
         Self {
             name,
             handle,
             auto_commit,
+            auto_mark,
             shares,
             has_share: false,
             revoking: None,
@@ -147,7 +156,7 @@ impl Consumer {
     /// What the user got last is dealt with, since they ask for more.
     pub(super) fn settle(&mut self) {
         let Some((partition, offset)) = self.handed.take() else { return };
-        if let Some(group) = self.group.as_mut().filter(|group| group.auto_commit.is_some())
+        if let Some(group) = self.group.as_mut().filter(|group| group.auto_mark)
             && self.positions.index(&partition).is_some()
         {
             group.handle.activity.touch();

@@ -548,6 +548,13 @@ impl Positions {
             .filter_map(|tracked| Some((&tracked.name, tracked.handed_over?, tracked.log_end?)))
     }
 
+    /// Whether nothing is known yet of where some of these are to stop: then an answer without records is news, too.
+    pub(super) fn looks_for_ends(&self, asked: &[FetchFrom]) -> bool {
+        let unknown =
+            |from: &FetchFrom| self.partitions.get(&from.index).is_some_and(|tracked| tracked.end.is_none());
+        self.policy.stop_at_end && asked.iter().any(unknown)
+    }
+
     /// Where a partition's reader stops, if it does.
     pub(super) fn stop_before(&self, index: Index) -> Option<i64> {
         self.partitions.get(&index).and_then(|tracked| tracked.end).filter(|_| self.policy.stop_at_end)
