@@ -343,9 +343,12 @@ impl Consumer {
         // One answer of each broker, and one that is being handed over.
         let brokers = u64::try_from(self.sessions.len()).unwrap_or(u64::MAX).saturating_add(1);
         let share = i32::try_from(self.prefetch_bytes / brokers).unwrap_or(i32::MAX);
-        let limits = FetchLimits { max_bytes: self.limits.max_bytes.min(share), ..self.limits.clone() };
+        let max_wait =
+            if self.positions.looks_for_ends(&asked) { Duration::ZERO } else { self.limits.max_wait };
+        let max_bytes = self.limits.max_bytes.min(share);
+        let limits = FetchLimits { max_bytes, max_wait, ..self.limits.clone() };
         let call = FetchCall::new(&limits, snapshot, request, by_id);
-        let (cluster, incremental, max_wait) = (Arc::clone(&self.cluster), epoch != 0, self.limits.max_wait);
+        let (cluster, incremental) = (Arc::clone(&self.cluster), epoch != 0);
         self.answers.spawn(async move {
             let answer = call.ask(&cluster, broker, max_wait).await;
             Answer::Fetched { broker, asked, incremental, answer }
