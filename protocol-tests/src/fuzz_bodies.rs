@@ -9,7 +9,7 @@ use hop::kafka::Sasl;
 use hop::kafka::for_fuzzing::shake_hands;
 use hop::kafka::sasl::Step;
 use hop::models::python_json::Json;
-use hop::models::{GcnCircular, GcnTextNotice, MessageModel, Registry, VoEvent, WireForm};
+use hop::models::{GcnCircular, GcnTextNotice, JsonBlob, MessageModel, Registry, VoEvent, WireForm};
 use hop::stream::HopUrl;
 use hop::wire::Compression;
 use hop::wire::api::{APIS, Api, ForRequest, with_request};
@@ -320,10 +320,15 @@ pub fn scram(data: &[u8]) {
     }
 }
 
-/// What is printed of a JSON value reads back as the same value.
+/// What is printed of a JSON value reads back as the same value, and a message of it prints the same without one.
 pub fn json(data: &[u8]) {
-    let Ok(value) = Json::parse(data) else { return };
+    let message = JsonBlob::load(data);
+    let Ok(value) = Json::parse(data) else {
+        assert!(message.is_err(), "what is no JSON was taken as a message");
+        return;
+    };
     let printed = value.to_string();
+    assert_eq!(message.expect("it is JSON").json_line(), printed);
     let again = Json::parse(printed.as_bytes()).expect("what was printed is JSON");
     assert_eq!(printed, again.to_string());
 }

@@ -3,10 +3,11 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::python_json::Json;
+use super::python_json::{Json, rewrite};
 use super::{Blob, MessageModel, ModelError, WireForm, envelope};
 
 /// A JSON value.
@@ -19,9 +20,22 @@ use super::{Blob, MessageModel, ModelError, WireForm, envelope};
 /// let message = JsonBlob::new(serde_json::json!({ "event": "S260101a", "far": 3e-8 }));
 /// assert_eq!(message.json_line(), r#"{"event": "S260101a", "far": 3e-08}"#);
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct JsonBlob {
-    content: Json,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Value(Json),
+    /// An object or array as Python writes it, and its value once somebody asks.
+    Text(String, OnceLock<Json>),
+}
+
+impl PartialEq for JsonBlob {
+    fn eq(&self, other: &Self) -> bool {
+        self.content() == other.content()
+    }
 }
 
 impl JsonBlob {
@@ -30,7 +44,7 @@ impl JsonBlob {
 
     /// A message of this value.
     pub fn new(content: impl Into<Json>) -> Self {
-        Self { content: content.into() }
+        Self { content: Content::Value(content.into()) }
     }
 
     /// Reads the JSON text that a file, or a line of standard input, holds.
@@ -39,7 +53,20 @@ impl JsonBlob {
     ///
     /// When it is not one JSON value; the error has the line and the column.
     pub fn load(content: &[u8]) -> Result<Self, ModelError> {
-        Ok(Self::new(Json::parse(content)?))
+        match rewrite(content) {
+            Some(rewritten) => Ok(Self::of_text(rewritten.text)),
+            None => Ok(Self::new(Json::parse(content)?)),
+        }
+    }
+
+    /// Reads an object or array that is no envelope of old versions; `None` where that takes a closer look.
+    pub(super) fn of_plain(payload: &[u8]) -> Option<Self> {
+        let rewritten = rewrite(payload)?;
+        (!rewritten.names_format).then(|| Self::of_text(rewritten.text))
+    }
+
+    fn of_text(text: String) -> Self {
+        Self { content: Content::Text(text, OnceLock::new()) }
     }
 
     /// Reads a file of JSON.
@@ -62,12 +89,31 @@ impl JsonBlob {
 
     /// The value.
     pub fn content(&self) -> &Json {
-        &self.content
+        match &self.content {
+            Content::Value(value) => value,
+            // Only what can be read was rewritten.
+            Content::Text(text, value) => {
+                value.get_or_init(|| Json::parse(text.as_bytes()).unwrap_or_default())
+            }
+        }
     }
 
     /// The value, taken out.
     pub fn into_content(self) -> Json {
-        self.content
+        match self.content {
+            Content::Value(value) => value,
+            Content::Text(text, value) => {
+                value.into_inner().unwrap_or_else(|| Json::parse(text.as_bytes()).unwrap_or_default())
+            }
+        }
+    }
+
+    /// JSON text as Python writes it.
+    fn text(&self) -> Cow<'_, str> {
+        match &self.content {
+            Content::Value(value) => Cow::Owned(value.to_string()),
+            Content::Text(text, _) => Cow::Borrowed(text),
+        }
     }
 }
 
@@ -77,21 +123,26 @@ impl MessageModel for JsonBlob {
     }
 
     fn to_json(&self) -> Value {
-        self.content.to_value()
+        self.content().to_value()
     }
 
     /// JSON text on one line; a string without its quotes and escapes.
     fn to_text(&self) -> Cow<'_, [u8]> {
         match &self.content {
-            Json::String(text) => Cow::Borrowed(text.as_bytes()),
-            other => Cow::Owned(other.to_string().into_bytes()),
+            Content::Value(Json::String(text)) => Cow::Borrowed(text.as_bytes()),
+            Content::Value(other) => Cow::Owned(other.to_string().into_bytes()),
+            Content::Text(text, _) => Cow::Borrowed(text.as_bytes()),
         }
     }
 
     /// JSON text. An old version knows it as the content of a blob, so that is what an envelope calls it.
     fn serialize(&self, form: WireForm) -> Result<Vec<u8>, ModelError> {
-        let text = self.content.to_string();
-        Ok(if form == WireForm::Envelope { envelope(Blob::FORMAT, &text) } else { text.into_bytes() })
+        let text = self.text();
+        Ok(if form == WireForm::Envelope {
+            envelope(Blob::FORMAT, &text)
+        } else {
+            text.into_owned().into_bytes()
+        })
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -99,7 +150,7 @@ impl MessageModel for JsonBlob {
     }
 
     fn json_line(&self) -> String {
-        self.content.to_string()
+        self.text().into_owned()
     }
 }
 

@@ -21,10 +21,12 @@
 //! ```
 
 mod read;
+mod rewrite;
 mod scan;
 mod value;
 mod write;
 
+pub(crate) use rewrite::rewrite;
 pub use value::{Json, NonFinite};
 
 use serde_json::Value;

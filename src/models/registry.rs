@@ -74,6 +74,9 @@ impl Registry {
                 }),
             };
         }
+        if let Some(json) = JsonBlob::of_plain(payload) {
+            return Ok(Decoded::without_warning(Box::new(json)));
+        }
         let Ok(json) = Json::parse(payload) else {
             return Ok(Decoded::without_warning(Box::new(Blob::new(payload))));
         };

@@ -8,7 +8,7 @@ use super::{Json, JsonError, NonFinite};
 use crate::models::error::line_and_column;
 
 /// Deeper nesting is refused: every level costs stack, here and when the value is dropped.
-const MAX_DEPTH: usize = 256;
+pub(super) const MAX_DEPTH: usize = 256;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
     let text = match std::str::from_utf8(bytes) {

@@ -163,7 +163,7 @@ impl Writer {
 ///
 /// The digits are those of `serde_json`. Rust's own differ from Python's where two shortest ones are equally near:
 /// Python takes the even one, -214858061520016.62 and not .63.
-fn python_float(number: &Number) -> String {
+pub(super) fn python_float(number: &Number) -> String {
     let text = number.to_string();
     let (sign, unsigned) = text.strip_prefix('-').map_or(("", text.as_str()), |unsigned| ("-", unsigned));
     let (mantissa, exponent) = unsigned.split_once('e').unwrap_or((unsigned, "0"));
