@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use fastrand::Rng;
+use futures_util::StreamExt;
 use hop::broker::{Broker, Denial, Fault, Fsync, Operation};
 use hop::kafka::{Client, Consumer, Producer, Record, Sasl, StartOffset};
 use hop::wire::api::{APIS, Api, ForRequest, with_request};
@@ -445,4 +446,29 @@ async fn faults_are_counted_and_may_be_for_one_broker() {
     assert!(broker.leader("t", 0).is_some() && broker.leader("t", 9).is_none());
     broker.move_coordinator("g", 1).unwrap();
     assert_eq!(broker.coordinator("g"), 1);
+}
+
+#[tokio::test]
+async fn a_stream_has_every_record_also_those_it_has_to_wait_for_and_ends_when_stopped() {
+    let broker = Broker::builder().topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    let producer = client.producer().build().unwrap();
+    write(&producer, 0..5).await;
+    let consumer = reader(&client).await;
+    let stopper = consumer.stopper();
+    let mut stream = Box::pin(consumer.into_stream());
+    let mut values = Vec::new();
+    for number in 0..10_u32 {
+        // Nothing is there yet of the second half when it is asked for.
+        if number >= 5 {
+            let (record, ()) = tokio::join!(stream.next(), write(&producer, number..number + 1));
+            values.push(record.unwrap().unwrap().value.unwrap());
+        } else {
+            values.push(stream.next().await.unwrap().unwrap().value.unwrap());
+        }
+    }
+    assert_eq!(values, (0..10).map(|number: u32| number.to_string()).collect::<Vec<_>>());
+    let (end, ()) = tokio::join!(stream.next(), async { stopper.stop() });
+    assert!(end.is_none());
+    assert!(stream.next().await.is_none());
 }

@@ -144,7 +144,7 @@ pub(super) struct SubscribeArguments {
     #[arg(short, long, conflicts_with = "raw")]
     pub(super) json: bool,
 
-    /// Print each message's bytes as they are on the wire
+    /// Print each message's bytes as they are on the wire, whatever they are
     #[arg(long)]
     pub(super) raw: bool,
 

@@ -10,7 +10,7 @@ use super::interrupt::Interrupt;
 use super::output::Output;
 use super::{Failure, Outcome, connect};
 use crate::models::Registry;
-use crate::stream::{Consumer, Message, Metadata, NextError, Unreadable};
+use crate::stream::{Consumer, Message, Metadata, Unreadable};
 
 /// Without `--persist`, brokers may be out of reach for this long before that is the end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,7 +63,7 @@ async fn print_all(consumer: &mut Consumer, printer: &mut Printer) -> Outcome {
             printer.flush(consumer)?;
         }
         let next = {
-            let mut next = pin!(consumer.next());
+            let mut next = pin!(consumer.next_raw());
             // What was printed is handed over before there is anything to wait for, and not for every message.
             let ready = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
             match ready {
@@ -75,15 +75,22 @@ async fn print_all(consumer: &mut Consumer, printer: &mut Printer) -> Outcome {
             }
         };
         match next {
-            Ok(Some(message)) => {
-                printer.print(&message)?;
+            // Bytes need not mean anything.
+            Ok(Some(message)) if printer.raw => {
+                printer.write(message.payload())?;
                 printer.done(message.metadata());
             }
+            Ok(Some(message)) => match consumer.read(message) {
+                Ok(message) => {
+                    printer.print(&message)?;
+                    printer.done(message.metadata());
+                }
+                Err(unreadable) => {
+                    printer.unreadable(&unreadable)?;
+                    printer.done(unreadable.message.metadata());
+                }
+            },
             Ok(None) => return Ok(()),
-            Err(NextError::Unreadable(unreadable)) => {
-                printer.unreadable(&unreadable)?;
-                printer.done(unreadable.message.metadata());
-            }
             Err(error) => {
                 printer.flush(consumer)?;
                 return Err(error.into());
@@ -113,9 +120,7 @@ impl Printer {
             let at = message.metadata();
             tracing::warn!(topic = %at.topic, partition = at.partition, offset = at.offset, "{warning}");
         }
-        if self.raw {
-            self.write(message.payload())
-        } else if self.json {
+        if self.json {
             self.write(message.model().json_line().as_bytes())
         } else {
             self.write(&message.model().to_text())

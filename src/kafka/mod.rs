@@ -38,7 +38,7 @@ pub use admin::Admin;
 pub use client::{Client, ClientBuilder, PartitionDescription, TopicDescription};
 pub use consumer::{
     ConsumedRecord, Consumer, ConsumerBuilder, ConsumerEvent, FetchedBatch, Isolation, OutOfRange,
-    PartitionLag, StartOffset, Stopper,
+    PartitionLag, RecordStream, StartOffset, Stopper,
 };
 pub use error::{ConnectError, Error, Step};
 pub use group::{Assignor, CommittedOffset, Group, GroupProtocol};

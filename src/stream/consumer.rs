@@ -222,7 +222,7 @@ impl Consumer {
     /// with the next call. After [`NextError::Kafka`] the call may be repeated, too, and goes on where it can.
     pub async fn next(&mut self) -> Result<Option<Message>, NextError> {
         let Some(raw) = self.next_raw().await? else { return Ok(None) };
-        Ok(Some(Message::decode(raw, &self.registry)?))
+        Ok(Some(self.read(raw)?))
     }
 
     /// The next message without reading its payload; `None` at the end of the topics, unless persisting. Test
@@ -266,6 +266,15 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// Reads the payload of a message that came from [`next_raw`](Self::next_raw).
+    ///
+    /// # Errors
+    ///
+    /// When it is not what its format says; the message comes back with the reason.
+    pub fn read(&self, message: RawMessage) -> Result<Message, Box<Unreadable>> {
+        Message::decode(message, &self.registry)
     }
 
     /// How many messages can be had without asking the brokers.

@@ -18,6 +18,7 @@ mod message;
 mod positions;
 mod requests;
 mod session;
+mod stream;
 mod subscription;
 mod tracked;
 
@@ -36,6 +37,7 @@ pub use self::event::{ConsumerEvent, Stopper};
 pub use self::message::ConsumedRecord;
 pub use self::positions::{OutOfRange, StartOffset};
 pub use self::requests::Isolation;
+pub use self::stream::RecordStream;
 
 use self::aborted::AbortFilter;
 use self::in_group::InGroup;
@@ -167,34 +169,43 @@ impl Consumer {
     /// As for [`next_batch`](Self::next_batch).
     pub async fn next(&mut self) -> Result<Option<ConsumedRecord>, Error> {
         loop {
-            if let Some(unpacked) = &mut self.unpacked {
-                if self.stopper.is_stopped() {
-                    return Ok(None);
-                }
-                let next = unpacked.next();
-                let epoch = unpacked.batch.leader_epoch();
-                if self.group.is_some() {
-                    self.settle();
-                }
-                match next {
-                    Some(Ok(record)) => {
-                        if self.group.is_some() {
-                            let name = TopicPartition::new(Arc::clone(&record.topic), record.partition);
-                            let mut offset = CommittedOffset::new(record.offset.saturating_add(1));
-                            offset.leader_epoch = epoch;
-                            self.handed = Some((name, offset));
-                        }
-                        return Ok(Some(record));
-                    }
-                    Some(Err(error)) => return Err(error),
-                    None => self.unpacked = None,
-                }
+            if let Some(at_hand) = self.next_at_hand() {
+                return at_hand.transpose();
             }
             let Some(batch) = self.next_batch().await? else { return Ok(None) };
             // Its records are handed over one by one from here.
             self.handed = None;
             self.unpacked = Some(Unpacked::new(batch));
         }
+    }
+
+    /// The records as a [`Stream`](futures_core::Stream).
+    pub fn into_stream(self) -> RecordStream {
+        RecordStream::new(self)
+    }
+
+    /// What [`next`](Self::next) brings without waiting, if anything.
+    fn next_at_hand(&mut self) -> Option<Option<Result<ConsumedRecord, Error>>> {
+        let unpacked = self.unpacked.as_mut()?;
+        if self.stopper.is_stopped() {
+            return Some(None);
+        }
+        let next = unpacked.next();
+        let epoch = unpacked.batch.leader_epoch();
+        if self.group.is_some() {
+            self.settle();
+            if let Some(Ok(record)) = &next {
+                let name = TopicPartition::new(Arc::clone(&record.topic), record.partition);
+                let mut offset = CommittedOffset::new(record.offset.saturating_add(1));
+                offset.leader_epoch = epoch;
+                self.handed = Some((name, offset));
+            }
+        }
+        if next.is_none() {
+            self.unpacked = None;
+            return None;
+        }
+        Some(next)
     }
 
     /// The next thing that happens; `None` as for [`next_batch`](Self::next_batch).
