@@ -42,13 +42,19 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
         in_group,
         printed: Vec::new(),
     };
-    tokio::select! {
+    let printed = tokio::select! {
         biased;
-        printed = print_all(&mut consumer, &mut printer) => printed?,
-        () = interrupt.heard() => tracing::info!("received an interrupt, closing"),
-    }
-    printer.flush(&mut consumer)?;
-    consumer.close().await?;
+        printed = print_all(&mut consumer, &mut printer) => printed,
+        () = interrupt.heard() => {
+            tracing::info!("received an interrupt, closing");
+            Ok(())
+        }
+    };
+    // Also after a failure: the others of the group need not wait until this one is given up.
+    let printed = printed.and_then(|()| printer.flush(&mut consumer));
+    let closed = consumer.close().await;
+    printed?;
+    closed?;
     match printer.unreadable {
         0 => Ok(()),
         1 => Err(Failure::Reported("1 message could not be read".to_owned())),
