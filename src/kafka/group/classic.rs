@@ -51,8 +51,8 @@ pub(crate) struct ClassicMember {
     not_before: Option<Instant>,
     /// For a leader, the partitions that it shared out.
     led: Option<BTreeMap<Arc<str>, i32>>,
-    /// The topics have changed since the last join.
-    resubscribed: bool,
+    /// What the last join said, or what was shared out after it, has changed since.
+    outdated: bool,
     actions: VecDeque<Action>,
 }
 
@@ -106,7 +106,7 @@ impl ClassicMember {
             failures: 0,
             not_before: None,
             led: None,
-            resubscribed: false,
+            outdated: false,
             actions: VecDeque::new(),
         }
     }
@@ -138,6 +138,9 @@ impl ClassicMember {
             }
             _ => return None,
         };
+        if matches!(request, Request::Join(_)) {
+            (self.outdated, self.led) = (false, None);
+        }
         self.number += 1;
         (self.in_flight, self.sent_at) = (true, now);
         self.heartbeat_at = now + self.membership.heartbeat_interval;
@@ -199,9 +202,9 @@ impl ClassicMember {
             self.led = Some(counts.clone());
             self.phase = Phase::Syncing { assignor, shares };
         } else if let Some(led) = &self.led
-            && led.iter().any(|(topic, count)| counts.get(topic).is_some_and(|now| now != count))
+            && counts.iter().any(|(topic, count)| led.get(topic) != Some(count))
         {
-            self.led = None;
+            self.outdated = true;
             self.rejoin();
         }
     }
@@ -209,13 +212,18 @@ impl ClassicMember {
     pub(crate) fn subscribe(&mut self, topics: BTreeSet<Arc<str>>) {
         if topics != self.topics {
             self.topics = topics;
-            self.resubscribed = true;
+            self.outdated = true;
             self.rejoin();
         }
     }
 
     pub(crate) fn on_fenced(&mut self, code: ErrorCode) {
-        self.on_code(code, self.heard_at);
+        match self.phase {
+            Phase::Away { .. } | Phase::Leaving { .. } | Phase::Gone => {}
+            // A commit that was answered says nothing of when the last heartbeat was heard.
+            _ if code == ErrorCode::REBALANCE_IN_PROGRESS => self.rejoin(),
+            _ => self.on_code(code, self.heard_at),
+        }
     }
 
     pub(crate) fn on_poll_overdue(&mut self) {
@@ -229,8 +237,13 @@ impl ClassicMember {
     }
 
     pub(crate) fn on_polled(&mut self) {
-        if matches!(self.phase, Phase::Away { .. }) {
-            self.forget_generation();
+        if let Phase::Away { told } = self.phase {
+            self.generation = NO_GENERATION;
+            // Who has not begun to say goodbye is still known, and would stand in the way of a new member.
+            if told || self.in_flight {
+                self.forget_generation();
+            }
+            self.in_flight = false;
             self.phase = Phase::Joining;
         }
     }
@@ -291,8 +304,6 @@ impl ClassicMember {
         self.heard(now);
         self.member_id = response.member_id.to_string();
         self.generation = response.generation_id;
-        self.resubscribed = false;
-        self.led = None;
         let offered = response.protocol_name.as_ref().and_then(|name| Assignor::named(name));
         let Some(assignor) = offered.filter(|offered| self.membership.assignors.contains(offered)) else {
             return self.fail(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
@@ -301,7 +312,7 @@ impl ClassicMember {
             self.phase = Phase::Syncing { assignor, shares: Vec::new() };
             return;
         }
-        let candidates: Vec<Candidate> = response
+        let mut candidates: Vec<Candidate> = response
             .members
             .iter()
             .map(|member| Candidate {
@@ -313,6 +324,10 @@ impl ClassicMember {
             .collect();
         let topics = candidates.iter().flat_map(|candidate| candidate.subscription.topics.iter().cloned());
         self.actions.push_back(Action::LookUp(topics.collect()));
+        // A static leader that came back only has to watch the topics (KIP-814).
+        if response.skip_assignment {
+            candidates.clear();
+        }
         self.phase = Phase::Leading { assignor, candidates };
     }
 
@@ -336,13 +351,15 @@ impl ClassicMember {
         let new: Vec<_> = share.difference(&self.owned).cloned().collect();
         self.owned.extend(new.iter().cloned());
         self.phase = Phase::Stable;
-        if !gone.is_empty() {
+        // Where something is to be given up, another assignment follows.
+        let is_last = gone.is_empty();
+        if !is_last {
             self.revoke(gone);
         }
-        if !new.is_empty() {
+        if is_last || !new.is_empty() {
             self.actions.push_back(Action::Assigned(new));
         }
-        if self.resubscribed {
+        if self.outdated {
             self.rejoin();
         }
     }
@@ -511,3 +528,6 @@ fn instance(membership: &Membership) -> Option<StrBytes> {
 pub(super) fn millis(duration: std::time::Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! What happens to one member of a classic group at awkward times; the [simulation](super::super::simulation) has what
+//! happens to several.
+
+use std::time::Duration;
+
+use kafka_protocol::messages::HeartbeatResponse;
+use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
+
+use super::*;
+
+fn membership(instance_id: Option<&str>, assignor: Assignor) -> Arc<Membership> {
+    Arc::new(Membership {
+        group: Arc::from("g"),
+        instance_id: instance_id.map(str::to_owned),
+        assignors: vec![assignor],
+        server_assignor: None,
+        rack: None,
+        session_timeout: Duration::from_secs(10),
+        heartbeat_interval: Duration::from_secs(1),
+        max_poll_interval: Duration::from_secs(60),
+    })
+}
+
+fn topics(names: &[&'static str]) -> BTreeSet<Arc<str>> {
+    names.iter().map(|&name| Arc::from(name)).collect()
+}
+
+fn counts(counts: &[(&'static str, i32)]) -> BTreeMap<Arc<str>, i32> {
+    counts.iter().map(|&(name, count)| (Arc::from(name), count)).collect()
+}
+
+/// A member and the time.
+struct Alone {
+    member: ClassicMember,
+    now: Instant,
+}
+
+impl Alone {
+    fn new(assignor: Assignor) -> Self {
+        Self::of(membership(None, assignor))
+    }
+
+    fn of(membership: Arc<Membership>) -> Self {
+        let now = Instant::now();
+        Self { member: ClassicMember::new(membership, topics(&["t"]), now), now }
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.member.poll(self.now)).collect()
+    }
+
+    /// What is asked of the coordinator next, and nothing else happens.
+    fn asks(&mut self) -> Request {
+        let mut actions = self.actions();
+        match actions.pop() {
+            Some(Action::Send { request, .. }) if actions.is_empty() => request,
+            last => panic!("{actions:?} {last:?}"),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        self.member.on_answer(self.member.number, answer, self.now);
+    }
+
+    /// The answer to a join; whoever leads is the only member.
+    fn joined(&mut self, generation: i32, leads: bool) {
+        let metadata = self.member.join_request().protocols[0].metadata.clone();
+        let member = JoinGroupResponseMember::default().with_member_id("me".into()).with_metadata(metadata);
+        self.answer(Answer::Join(
+            JoinGroupResponse::default()
+                .with_generation_id(generation)
+                .with_protocol_name(Some(self.member.membership.assignors[0].name().into()))
+                .with_member_id("me".into())
+                .with_leader(if leads { "me".into() } else { "another".into() })
+                .with_members(if leads { vec![member] } else { Vec::new() }),
+        ));
+    }
+
+    fn gets(&mut self, share: &[(&'static str, i32)]) {
+        let share: Vec<_> = share.iter().map(|&(topic, number)| TopicPartition::new(topic, number)).collect();
+        let response = SyncGroupResponse::default().with_assignment(encode_assignment(&share).into());
+        self.answer(Answer::Sync(response));
+    }
+
+    fn is_told(&mut self, code: ErrorCode) {
+        self.answer(Answer::Heartbeat(HeartbeatResponse::default().with_error_code(code.0)));
+    }
+
+    /// Joins, is no leader, and gets this.
+    fn settle(&mut self, share: &[(&'static str, i32)]) {
+        assert!(matches!(self.asks(), Request::Join(_)));
+        self.joined(1, false);
+        assert!(matches!(self.asks(), Request::Sync(_)));
+        self.gets(share);
+        assert!(matches!(self.actions()[..], [Action::Assigned(_)]));
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+    }
+}
+
+#[test]
+fn topics_that_change_while_it_joins_are_joined_for_again() {
+    let mut alone = Alone::new(Assignor::CooperativeSticky);
+    assert!(matches!(alone.asks(), Request::Join(_)));
+    alone.member.subscribe(topics(&["t", "u"]));
+    alone.joined(1, false);
+    assert!(matches!(alone.asks(), Request::Sync(_)));
+    alone.gets(&[]);
+    let actions = alone.actions();
+    let [Action::Assigned(_), Action::Send { request: Request::Join(join), .. }] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    let said = Subscription::decode(&join.protocols[0].metadata).unwrap();
+    assert_eq!(said.topics, [Arc::from("t"), Arc::from("u")]);
+}
+
+#[test]
+fn a_leader_notices_partitions_that_come_while_it_syncs_and_topics_that_were_not_there() {
+    for (at_first, later) in [(&[("t", 1)][..], &[("t", 2)][..]), (&[], &[("t", 1)])] {
+        let mut alone = Alone::new(Assignor::CooperativeSticky);
+        assert!(matches!(alone.asks(), Request::Join(_)));
+        alone.joined(1, true);
+        assert_eq!(alone.actions(), [Action::LookUp(topics(&["t"]))]);
+        alone.member.on_counts(&counts(at_first));
+        assert!(matches!(alone.asks(), Request::Sync(_)));
+        alone.member.on_counts(&counts(later));
+        alone.gets(&[]);
+        let actions = alone.actions();
+        assert!(
+            matches!(actions[..], [Action::Assigned(_), Action::Send { request: Request::Join(_), .. }]),
+            "{actions:?}"
+        );
+    }
+}
+
+#[test]
+fn a_static_leader_that_came_back_assigns_nothing() {
+    let mut alone = Alone::of(membership(Some("one"), Assignor::Range));
+    assert!(matches!(alone.asks(), Request::Join(_)));
+    let metadata = alone.member.join_request().protocols[0].metadata.clone();
+    alone.answer(Answer::Join(
+        JoinGroupResponse::default()
+            .with_generation_id(7)
+            .with_protocol_name(Some("range".into()))
+            .with_member_id("me".into())
+            .with_leader("me".into())
+            .with_skip_assignment(true)
+            .with_members(vec![
+                JoinGroupResponseMember::default().with_member_id("me".into()).with_metadata(metadata),
+            ]),
+    ));
+    assert_eq!(alone.actions(), [Action::LookUp(topics(&["t"]))]);
+    alone.member.on_counts(&counts(&[("t", 3)]));
+    let Request::Sync(sync) = alone.asks() else { panic!("it joined") };
+    assert!(sync.assignments.is_empty());
+    // But it watches.
+    alone.gets(&[("t", 0)]);
+    alone.actions();
+    alone.member.on_counts(&counts(&[("t", 4)]));
+    assert!(matches!(alone.actions()[..], [Action::Revoke { .. }]));
+}
+
+#[test]
+fn an_empty_share_is_told_of_too() {
+    let mut alone = Alone::new(Assignor::Range);
+    alone.settle(&[]);
+}
+
+#[test]
+fn a_refused_commit_brings_back_nobody_who_is_away_or_gone() {
+    for code in [ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::ILLEGAL_GENERATION, ErrorCode::FENCED_INSTANCE_ID] {
+        for instance_id in [None, Some("one")] {
+            let mut alone = Alone::of(membership(instance_id, Assignor::Range));
+            alone.settle(&[("t", 0)]);
+            alone.member.on_poll_overdue();
+            alone.member.on_fenced(code);
+            let actions = alone.actions();
+            assert_eq!(actions[0], Action::Lost(vec![TopicPartition::new("t", 0)]));
+            let goodbye = actions[1..].iter().all(
+                |action| matches!(action, Action::Send { request: Request::Leave(_), .. } if instance_id.is_none()),
+            );
+            assert!(goodbye, "{code} {actions:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_commit_does_not_make_the_session_longer() {
+    let mut alone = Alone::new(Assignor::Range);
+    alone.settle(&[("t", 0)]);
+    let until = alone.member.lease();
+    alone.pass(3);
+    assert!(matches!(alone.asks(), Request::Heartbeat(_)));
+    alone.member.on_fenced(ErrorCode::REBALANCE_IN_PROGRESS);
+    assert_eq!(alone.member.lease(), until);
+    assert!(matches!(alone.actions()[..], [Action::Revoke { .. }]));
+}
+
+#[test]
+fn who_comes_back_before_saying_goodbye_is_the_same_member() {
+    let mut alone = Alone::new(Assignor::Range);
+    alone.settle(&[("t", 0)]);
+    alone.pass(1);
+    assert!(matches!(alone.asks(), Request::Heartbeat(_)));
+    alone.is_told(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS);
+    alone.member.on_poll_overdue();
+    assert!(matches!(alone.actions()[..], [Action::Lost(_)]));
+    alone.member.on_polled();
+    alone.pass(5);
+    let Request::Join(join) = alone.asks() else { panic!("it left") };
+    assert_eq!(&*join.member_id, "me");
+}
+
+#[test]
+fn who_comes_back_while_saying_goodbye_is_another_member() {
+    let mut alone = Alone::new(Assignor::Range);
+    alone.settle(&[("t", 0)]);
+    alone.member.on_poll_overdue();
+    let actions = alone.actions();
+    assert!(matches!(actions[..], [Action::Lost(_), Action::Send { request: Request::Leave(_), .. }]));
+    alone.member.on_polled();
+    let Request::Join(join) = alone.asks() else { panic!("it left again") };
+    assert!(join.member_id.is_empty());
+}
