@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::member::{
-    Action, Answer, ConsumerHeartbeat, ConsumerHeartbeatAnswer, Failure, Membership, Request,
+    Action, Answer, Assignment, ConsumerHeartbeat, ConsumerHeartbeatAnswer, Failure, Membership, Request,
 };
 use crate::kafka::backoff::Backoff;
 use crate::kafka::topic_partition::TopicPartition;
@@ -157,6 +157,7 @@ impl ConsumerMember {
 
     pub(crate) fn on_fenced(&mut self, code: ErrorCode) {
         match code {
+            _ if self.phase != Phase::In => {}
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_MEMBER_EPOCH => self.join_anew(),
             ErrorCode::FENCED_INSTANCE_ID => self.fail(code, None),
             // A heartbeat brings the newest epoch.
@@ -167,14 +168,17 @@ impl ConsumerMember {
     pub(crate) fn on_poll_overdue(&mut self) {
         if self.phase == Phase::In {
             self.lose();
+            let told = self.is_unknown();
             self.in_flight = false;
-            self.phase = Phase::Away { told: self.epoch == JOIN };
+            self.phase = Phase::Away { told };
         }
     }
 
     pub(crate) fn on_polled(&mut self) {
         if matches!(self.phase, Phase::Away { .. }) {
             self.phase = Phase::In;
+            // The answer to a goodbye is not one to what comes now.
+            self.in_flight = false;
             self.join_anew();
         }
     }
@@ -183,8 +187,7 @@ impl ConsumerMember {
         if matches!(self.phase, Phase::Leaving { .. } | Phase::Gone) {
             return;
         }
-        let unknown = self.epoch == JOIN && !self.in_flight;
-        let told = unknown || self.phase == Phase::Away { told: true };
+        let told = self.is_unknown() || self.phase == Phase::Away { told: true };
         self.in_flight = false;
         self.owned.clear();
         self.phase = if told { Phase::Gone } else { Phase::Leaving { told: false } };
@@ -204,6 +207,11 @@ impl ConsumerMember {
 
     pub(crate) fn lease(&self) -> Option<Instant> {
         (!self.owned.is_empty()).then(|| self.heard_at + self.interval * HEARTBEATS_A_SESSION)
+    }
+
+    /// Whether the broker cannot know this member: it has not been asked.
+    fn is_unknown(&self) -> bool {
+        self.epoch == JOIN && !self.in_flight
     }
 
     fn due_at(&self) -> Option<Instant> {
@@ -271,9 +279,14 @@ impl ConsumerMember {
         }
         // No busy loop, whatever a broker says.
         self.interval = answer.interval.max(Duration::from_millis(100));
-        if let Some(target) = answer.assignment {
-            self.target = target;
+        if let Some(Assignment { partitions, unknown_topics }) = answer.assignment {
+            self.target = partitions;
             self.reconcile();
+            if unknown_topics {
+                // Who says everything is told everything again.
+                self.tell_all = true;
+                self.wait(now);
+            }
         }
     }
 
@@ -299,8 +312,8 @@ impl ConsumerMember {
         if !new.is_empty() {
             self.owned.extend(new.iter().cloned());
             self.tell_owned = true;
-            self.actions.push_back(Action::Assigned(new));
         }
+        self.actions.push_back(Action::Assigned(new));
     }
 
     fn join_anew(&mut self) {
@@ -331,3 +344,6 @@ impl ConsumerMember {
         self.actions.push_back(Action::Failed(Failure { code, message }));
     }
 }
+
+#[cfg(test)]
+mod tests;

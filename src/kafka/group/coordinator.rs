@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
-use kafka_protocol::messages::consumer_group_heartbeat_response::Assignment;
+use kafka_protocol::messages::consumer_group_heartbeat_response::Assignment as AssignedIds;
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, OffsetCommitRequest};
 use kafka_protocol::protocol::{Request as KafkaRequest, StrBytes};
 use tokio::time::{Instant, sleep};
 
 use super::classic::millis;
-use super::member::{Answer, ConsumerHeartbeat, ConsumerHeartbeatAnswer, Membership, Request};
+use super::member::{Answer, Assignment, ConsumerHeartbeat, ConsumerHeartbeatAnswer, Membership, Request};
 use super::offsets::{Codes, CommittedOffset, commit_request, group_id};
 use super::task::Counts;
 use crate::kafka::backoff::Backoff;
@@ -25,8 +25,6 @@ use crate::wire::error_code::ErrorCode;
 const PROMPT: Duration = Duration::from_secs(10);
 /// The newest version of LeaveGroup that names one member.
 const ONE_MEMBER: i16 = 2;
-/// How often a topic that the broker assigned is asked for before it is left out.
-const MOST_LOOK_UPS: u32 = 5;
 
 #[derive(Debug)]
 pub(super) struct Coordinator {
@@ -101,7 +99,8 @@ impl Coordinator {
             Request::Sync(request) => Answer::Sync(self.send(&request, NEWEST, patient).await?),
             Request::Heartbeat(request) => Answer::Heartbeat(self.send(&request, NEWEST, PROMPT).await?),
             Request::Leave(request) => {
-                self.send(&request, ONE_MEMBER, PROMPT).await?;
+                // A join that waits for others must not hold up the goodbye.
+                self.send_in(Lane::Prompt, &request, ONE_MEMBER, PROMPT).await?;
                 Answer::Leave
             }
             Request::Consumer(heartbeat) => Answer::Consumer(self.heartbeat(&heartbeat).await?),
@@ -150,8 +149,18 @@ impl Coordinator {
         newest: i16,
         within: Duration,
     ) -> Result<R::Response, Error> {
+        self.send_in(self.lane, request, newest, within).await
+    }
+
+    async fn send_in<R: KafkaRequest>(
+        &self,
+        lane: Lane,
+        request: &R,
+        newest: i16,
+        within: Duration,
+    ) -> Result<R::Response, Error> {
         let broker = self.broker().await?;
-        self.cluster.send(broker, self.lane, request, newest, within).await?.await
+        self.cluster.send(broker, lane, request, newest, within).await?.await
     }
 
     async fn heartbeat(&self, heartbeat: &ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, Error> {
@@ -201,34 +210,30 @@ impl Coordinator {
         topics.collect()
     }
 
-    /// What was assigned, by names. Topics whose ids are not known yet are asked for.
-    async fn by_name(&self, assignment: &Assignment) -> BTreeSet<TopicPartition> {
-        let mut look_ups = 0;
-        loop {
-            let snapshot = self.cluster.snapshot();
-            let mut unknown = 0;
-            let mut partitions = BTreeSet::new();
-            for assigned in &assignment.topic_partitions {
-                match snapshot.name_of(assigned.topic_id) {
-                    Some(topic) => partitions.extend(
-                        assigned
-                            .partitions
-                            .iter()
-                            .map(|&number| TopicPartition::new(Arc::clone(topic), number)),
-                    ),
-                    None => unknown += 1,
-                }
-            }
-            if unknown == 0 || look_ups == MOST_LOOK_UPS {
-                return partitions;
-            }
-            if look_ups > 0 {
-                sleep(Backoff::REQUEST.wait(look_ups, fastrand::f64())).await;
-            }
-            look_ups += 1;
-            if let Err(error) = self.cluster.refresh(&[], false).await {
-                tracing::debug!(%error, "assigned topics could not be looked up");
-            }
+    /// What was assigned, by names. Topics whose ids are not known yet are asked for, once: meanwhile no heartbeat is
+    /// sent.
+    async fn by_name(&self, assigned: &AssignedIds) -> Assignment {
+        let found = self.known_of(assigned);
+        if !found.unknown_topics {
+            return found;
         }
+        if let Err(error) = self.cluster.refresh(&[], false).await {
+            tracing::debug!(%error, "assigned topics could not be looked up");
+        }
+        self.known_of(assigned)
+    }
+
+    fn known_of(&self, assigned: &AssignedIds) -> Assignment {
+        let snapshot = self.cluster.snapshot();
+        let mut found = Assignment::default();
+        for assigned in &assigned.topic_partitions {
+            let Some(topic) = snapshot.name_of(assigned.topic_id) else {
+                found.unknown_topics = true;
+                continue;
+            };
+            let partitions = assigned.partitions.iter();
+            found.partitions.extend(partitions.map(|&number| TopicPartition::new(Arc::clone(topic), number)));
+        }
+        found
     }
 }

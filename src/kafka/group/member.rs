@@ -46,7 +46,7 @@ pub(crate) enum Action {
     LookUp(BTreeSet<Arc<str>>),
     /// The coordinator is another broker.
     ForgetCoordinator,
-    /// These are ours from now on.
+    /// These are ours from now on, beside what is; none where nothing is added to it.
     Assigned(Vec<TopicPartition>),
     /// These are to be given up; confirm when that is done.
     Revoke { number: u64, partitions: Vec<TopicPartition> },
@@ -97,7 +97,15 @@ pub(crate) struct ConsumerHeartbeatAnswer {
     pub(crate) member_id: Option<String>,
     pub(crate) epoch: i32,
     pub(crate) interval: Duration,
-    pub(crate) assignment: Option<BTreeSet<TopicPartition>>,
+    pub(crate) assignment: Option<Assignment>,
+}
+
+/// What the broker wants a member to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) partitions: BTreeSet<TopicPartition>,
+    /// Whether there are more, of topics whose names are not known yet.
+    pub(crate) unknown_topics: bool,
 }
 
 /// Why a membership ended.

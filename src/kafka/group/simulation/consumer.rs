@@ -4,15 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
-use super::{Answers, Coordinator, DELAY, HEARTBEAT, partitions};
-use crate::kafka::group::member::{Answer, ConsumerHeartbeat, ConsumerHeartbeatAnswer, Request};
+use super::{Answers, Coordinator, DELAY, HEARTBEAT, PARTITIONS, partitions};
+use crate::kafka::group::member::{Answer, Assignment, ConsumerHeartbeat, ConsumerHeartbeatAnswer, Request};
 use crate::kafka::topic_partition::TopicPartition;
 use crate::wire::error_code::ErrorCode;
 
-#[derive(Default)]
 pub(super) struct ConsumerCoordinator {
     members: BTreeMap<String, Known>,
     epoch: i32,
+    partitions: i32,
+}
+
+impl Default for ConsumerCoordinator {
+    fn default() -> Self {
+        Self { members: BTreeMap::new(), epoch: 0, partitions: PARTITIONS }
+    }
 }
 
 struct Known {
@@ -47,18 +53,23 @@ impl Coordinator for ConsumerCoordinator {
             self.assign();
         }
     }
+
+    fn grow(&mut self, partitions: i32) {
+        self.partitions = partitions;
+        self.assign();
+    }
 }
 
 impl ConsumerCoordinator {
     fn heartbeat(&mut self, said: ConsumerHeartbeat, now: Instant) -> ConsumerHeartbeatAnswer {
         let session = now + HEARTBEAT * 9 + DELAY;
-        let answer = |code, epoch, assignment| ConsumerHeartbeatAnswer {
+        let answer = |code, epoch, assignment: Option<BTreeSet<_>>| ConsumerHeartbeatAnswer {
             code,
             message: None,
             member_id: None,
             epoch,
             interval: HEARTBEAT,
-            assignment,
+            assignment: assignment.map(|partitions| Assignment { partitions, unknown_topics: false }),
         };
         if said.epoch < 0 {
             self.members.remove(&said.member_id);
@@ -93,7 +104,10 @@ impl ConsumerCoordinator {
         let assigned = self.reconcile(&said.member_id);
         let known = self.members.get_mut(&said.member_id).unwrap();
         let news = assigned != known.assigned || said.full;
-        known.revoking.extend(known.assigned.difference(&assigned).cloned());
+        // Who says what it has, and that it has not, need not give it up.
+        let may_own =
+            |partition: &&TopicPartition| said.owned.as_ref().is_none_or(|owned| owned.contains(*partition));
+        known.revoking.extend(known.assigned.difference(&assigned).filter(may_own).cloned());
         known.assigned = assigned;
         if known.revoking.is_empty() && known.epoch != self.epoch {
             (known.previous, known.epoch) = (known.epoch, self.epoch);
@@ -118,7 +132,7 @@ impl ConsumerCoordinator {
         self.epoch += 1;
         let count = self.members.len();
         for (place, known) in self.members.values_mut().enumerate() {
-            let own = partitions().enumerate().filter(|(number, _)| number % count == place);
+            let own = partitions(self.partitions).enumerate().filter(|(number, _)| number % count == place);
             known.target = own.map(|(_, partition)| partition).collect();
         }
     }

@@ -1,5 +1,6 @@
 //! Members and a coordinator in one process, under a clock that the test turns: answers come late, in any order or
-//! never, members come, go, die and stand still, the coordinator denies that it is one.
+//! never, members come, go, die, stand still or are busy for too long, the topic grows, the coordinator denies that it is
+//! one.
 //!
 //! What must hold at any time: no two members read one partition. (A coordinator counts a session from when it answers,
 //! a member from when it hears of it; the two differ by what the network delays an answer at most, which the
@@ -39,11 +40,14 @@ trait Coordinator {
     fn on_request(&mut self, from: usize, number: u64, request: Request, now: Instant, answers: &mut Answers);
     /// Time has passed.
     fn tick(&mut self, now: Instant, answers: &mut Answers);
+    /// The topic has so many partitions now.
+    fn grow(&mut self, partitions: i32);
 }
 
 type Answers = Vec<(usize, u64, Answer)>;
 
 /// A member and the user behind it.
+#[derive(Debug)]
 struct Reader {
     member: Member,
     /// What the user reads.
@@ -53,6 +57,8 @@ struct Reader {
     stopped: bool,
     /// Numbers of requests whose answers came meanwhile, and were lost.
     missed: Vec<u64>,
+    /// Has not asked for records for too long.
+    busy: bool,
 }
 
 struct World<C> {
@@ -67,6 +73,8 @@ struct World<C> {
     random: Rng,
     /// Of a hundred requests, those that the broker denies to be the one for.
     denials: u8,
+    /// How many partitions the topic has.
+    partitions: i32,
 }
 
 impl<C: Coordinator> World<C> {
@@ -83,13 +91,21 @@ impl<C: Coordinator> World<C> {
             now,
             random,
             denials: 0,
+            partitions: PARTITIONS,
         }
     }
 
     fn join(&mut self) {
         let member = (self.make)(self.readers.len(), self.now);
         let reads = BTreeSet::new();
-        self.readers.push(Some(Reader { member, reads, revoking: None, stopped: false, missed: Vec::new() }));
+        self.readers.push(Some(Reader {
+            member,
+            reads,
+            revoking: None,
+            stopped: false,
+            missed: Vec::new(),
+            busy: false,
+        }));
     }
 
     /// Lets every member do what it wants to.
@@ -102,7 +118,7 @@ impl<C: Coordinator> World<C> {
                 match action {
                     Action::Send { number, request } => self.requests.push((place, number, request)),
                     Action::LookUp(topics) => {
-                        let counts = topics.into_iter().map(|topic| (topic, PARTITIONS)).collect();
+                        let counts = topics.into_iter().map(|topic| (topic, self.partitions)).collect();
                         reader.member.on_counts(&counts);
                     }
                     Action::ForgetCoordinator => {}
@@ -155,6 +171,28 @@ impl<C: Coordinator> World<C> {
         }
     }
 
+    fn set_busy(&mut self, place: usize, busy: bool) {
+        let Some(reader) = self.readers[place].as_mut().filter(|reader| !reader.stopped) else { return };
+        if reader.busy != busy {
+            reader.busy = busy;
+            if busy {
+                reader.member.on_poll_overdue();
+            } else {
+                reader.member.on_polled();
+            }
+        }
+    }
+
+    /// The topic gets another partition, and the members that look after topics learn of it.
+    fn grow(&mut self) {
+        self.partitions += 1;
+        self.coordinator.grow(self.partitions);
+        let counts = topics().into_iter().map(|topic| (topic, self.partitions)).collect();
+        for reader in self.readers.iter_mut().flatten() {
+            reader.member.on_counts(&counts);
+        }
+    }
+
     fn give_up(&mut self, place: usize) {
         let Some(reader) = self.readers[place].as_mut().filter(|reader| !reader.stopped) else { return };
         if let Some((number, partitions)) = reader.revoking.take() {
@@ -199,15 +237,9 @@ impl<C: Coordinator> World<C> {
             90 if alive > 1 => self.readers[place] = None,
             91 => self.set_stopped(place, true),
             92..94 => self.set_stopped(place, false),
-            94 => {
-                if let Some(reader) = self.readers[place].as_mut().filter(|reader| !reader.stopped) {
-                    reader.reads.clear();
-                    reader.revoking = None;
-                    reader.member.on_poll_overdue();
-                    // The user is told when they come back.
-                    reader.member.on_polled();
-                }
-            }
+            94 => self.set_busy(place, true),
+            97 => self.set_busy(place, false),
+            98 if self.partitions < PARTITIONS + 3 => self.grow(),
             95 => self.denials = if self.denials == 0 { 50 } else { 0 },
             96 if !self.requests.is_empty() => {
                 // The connection broke before the request was read.
@@ -231,7 +263,7 @@ impl<C: Coordinator> World<C> {
     }
 
     fn check(&self) {
-        for partition in partitions() {
+        for partition in partitions(self.partitions) {
             assert!(self.readers_of(&partition) <= 1, "{partition} is read by two");
         }
     }
@@ -241,6 +273,7 @@ impl<C: Coordinator> World<C> {
         self.denials = 0;
         for place in 0..self.readers.len() {
             self.set_stopped(place, false);
+            self.set_busy(place, false);
         }
         for _ in 0..2_000 {
             self.act();
@@ -257,8 +290,13 @@ impl<C: Coordinator> World<C> {
             self.check();
             self.pass(Duration::from_millis(100));
         }
-        for partition in partitions() {
-            assert_eq!(self.readers_of(&partition), 1, "{partition} is not read by one");
+        for partition in partitions(self.partitions) {
+            assert_eq!(
+                self.readers_of(&partition),
+                1,
+                "{partition} is not read by one; {:#?}",
+                self.readers.iter().flatten().collect::<Vec<_>>()
+            );
         }
     }
 
@@ -292,8 +330,8 @@ fn denial(request: &Request) -> Option<Answer> {
     }
 }
 
-fn partitions() -> impl Iterator<Item = TopicPartition> {
-    (0..PARTITIONS).map(|number| TopicPartition::new("t", number))
+fn partitions(count: i32) -> impl Iterator<Item = TopicPartition> {
+    (0..count).map(|number| TopicPartition::new("t", number))
 }
 
 fn membership(assignors: &[Assignor], instance_id: Option<String>) -> Arc<Membership> {
