@@ -295,6 +295,10 @@ impl Positions {
                 tracked.checked_under = tracked.checked_under.max(fetched.asked.leader_epoch);
                 if let Some(replica) = fetched.preferred {
                     tracked.prefer(replica, now + replica_for);
+                    // Who sends elsewhere has not looked at the log: it does not know the last stable offset.
+                    if fetched.next.is_none() {
+                        return Verdict::Nothing;
+                    }
                 }
                 tracked.log_end = Some(fetched.end);
                 let end = *tracked.end.get_or_insert(fetched.end);
@@ -370,7 +374,14 @@ impl Positions {
                 tracked.succeeded();
                 match (which, instead_of) {
                     // The log was cut at its end: what comes next is new, what is before was read.
-                    (Which::Earliest, Some(lost)) if lost > found => tracked.resolve(Which::Latest, None),
+                    (Which::Earliest, Some(lost)) if lost > found => {
+                        tracked.resolve(Which::Latest, instead_of)
+                    }
+                    // It has grown past the offset again: what comes there is not to be passed over.
+                    (Which::Latest, Some(lost)) if lost <= found => {
+                        tracked.go_to(lost);
+                        tracked.wait(now);
+                    }
                     (Which::Timestamp(_), _) if found < 0 => tracked.resolve(Which::Latest, None),
                     _ => tracked.go_to(found.max(0)),
                 }
@@ -396,6 +407,10 @@ impl Positions {
         let Some(tracked) = self.partitions.get_mut(&asked.index) else { return Verdict::Nothing };
         tracked.in_flight = false;
         let Position::At { offset, .. } = tracked.position else { return Verdict::Nothing };
+        // The user has gone elsewhere since.
+        if tracked.epoch != asked.epoch {
+            return Verdict::Nothing;
+        }
         match answer {
             Ok((_, end)) if end >= offset => {
                 tracked.succeeded();

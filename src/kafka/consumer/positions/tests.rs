@@ -113,6 +113,23 @@ fn retention_that_overtakes_goes_on_at_the_oldest_and_a_cut_end_at_the_newest() 
 }
 
 #[test]
+fn an_offset_that_is_there_again_is_where_it_goes_on() {
+    let resolve = |which| OffsetOf { index: 0, which, leader_epoch: -1 };
+    let mut positions = positions(StartOffset::Offset(10), false, 1);
+    let now = Instant::now();
+    asks(&mut positions, &[1]);
+    positions.on_fetched(answer(from(0, 10), ErrorCode::OFFSET_OUT_OF_RANGE, -1, None), now);
+    positions.on_offset(resolve(Which::Earliest), Ok(0), now);
+    // Others have written meanwhile: to go on at the end would pass over 10 to 14.
+    positions.on_offset(resolve(Which::Latest), Ok(15), now);
+    // Not at once: the broker may say the same for ever.
+    assert!(positions.next_asks(&snapshot(&[1]), &HashSet::new(), now).is_empty());
+    let later = positions.next_try(now).expect("it waits");
+    let asked = positions.next_asks(&snapshot(&[1]), &HashSet::new(), later);
+    assert_eq!(asked, [(1, Ask::Fetch(vec![from(0, 10)]))]);
+}
+
+#[test]
 fn a_moved_leader_is_looked_up_and_asked_after_a_wait() {
     let mut positions = positions(StartOffset::Earliest, false, 2);
     assert_eq!(asks(&mut positions, &[1, 2]).len(), 2);
@@ -194,6 +211,19 @@ fn a_log_that_was_cut_is_told_of_and_read_from_where_it_differs() {
 }
 
 #[test]
+fn who_goes_elsewhere_while_a_log_is_checked_stays_there() {
+    let mut positions = positions(StartOffset::Earliest, false, 1);
+    read_to_ten(&mut positions);
+    ask_in(&mut positions, 4, 2);
+    positions.seek(&TopicPartition::new("t", 0), StartOffset::Offset(50)).expect("it is read");
+    let asked = EndOfEpoch { index: 0, epoch: 3, leader_epoch: 4 };
+    let verdict = positions.on_end_of_epoch(asked, Ok((3, 7)), Instant::now());
+    assert!(matches!(verdict, Verdict::Nothing), "{verdict:?}");
+    let fetch = FetchFrom { index: 0, offset: 50, leader_epoch: 4 };
+    assert_eq!(ask_in(&mut positions, 4, 2), [(2, Ask::Fetch(vec![fetch]))]);
+}
+
+#[test]
 fn who_wants_to_know_gets_an_error_instead() {
     let fails = Policy { out_of_range: OutOfRange::Fail, ..policy(StartOffset::Earliest) };
     let mut cut = with_policy(fails, 1);
@@ -222,6 +252,19 @@ fn a_nearer_replica_is_read_from_until_it_fails() {
     // A follower may lag behind: its end of the log says nothing.
     positions.on_fetched(answer(asked, ErrorCode::OFFSET_OUT_OF_RANGE, -1, None), Instant::now());
     assert_eq!(ask_in(&mut positions, 3, 1), [(1, Ask::Fetch(vec![asked]))]);
+}
+
+#[test]
+fn a_leader_that_sends_elsewhere_does_not_say_where_to_stop() {
+    let mut positions = positions(StartOffset::Earliest, true, 1);
+    ask_in(&mut positions, 3, 1);
+    let asked = FetchFrom { index: 0, offset: 0, leader_epoch: 3 };
+    // The high watermark, behind the last stable offset.
+    let fetched = Fetched { preferred: Some(2), ..answer(asked, ErrorCode::NONE, 10, None) };
+    positions.on_fetched(fetched, Instant::now());
+    assert_eq!(ask_in(&mut positions, 3, 1), [(2, Ask::Fetch(vec![asked]))]);
+    positions.on_fetched(answer(asked, ErrorCode::NONE, 7, Some(7)), Instant::now());
+    assert!(positions.all_finished());
 }
 
 #[test]
