@@ -124,6 +124,24 @@ def seeds():
     yield "frame", "http", b"HTTP"
     yield "frame", "tls", b"\x15\x03\x03\x00"
 
+    def assigned(*topics):
+        return struct.pack(">i", len(topics)) + b"".join(
+            string(name) + struct.pack(f">i{len(numbers)}i", len(numbers), *numbers) for name, numbers in topics)
+
+    def subscription(version, user=None, owned=b"", generation=b"", rack=b""):
+        data = struct.pack(">i", -1) if user is None else struct.pack(">i", len(user)) + user
+        return struct.pack(">hi", version, 2) + string(b"t") + string(b"u") + data + owned + generation + rack
+
+    owned, fifth = assigned((b"t", (0, 3)), (b"u", (1,))), struct.pack(">i", 5)
+    yield "group_metadata", "subscription_0", subscription(0, b"hi")
+    yield "group_metadata", "subscription_1", subscription(1, fifth, owned)
+    yield "group_metadata", "subscription_2", subscription(2, None, owned, fifth)
+    yield "group_metadata", "subscription_3", subscription(3, None, owned, fifth, string(b"rack"))
+    yield "group_metadata", "sticky", subscription(3, owned + fifth, assigned(), fifth, struct.pack(">h", -1))
+    yield "group_metadata", "sticky_before_generations", subscription(0, owned)
+    yield "group_metadata", "assignment", struct.pack(">h", 1) + owned + struct.pack(">i", -1)
+    yield "group_metadata", "length_of_nothing", struct.pack(">hihi", 1, 0x7FFFFFFF, 1, 0x7FFFFFFF)
+
     yield "scram", "challenge", b"\0" + challenge + b"\nv=AAAA"
     yield "scram", "error", b"\1e=other-error"
     for iterations in b"0", b"1", b"2147483648", b"-1":

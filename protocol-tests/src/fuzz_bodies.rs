@@ -6,7 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 use hop::kafka::Sasl;
-use hop::kafka::for_fuzzing::shake_hands;
+use hop::kafka::for_fuzzing::{group_metadata as read_group_metadata, shake_hands};
 use hop::kafka::sasl::Step;
 use hop::models::python_json::Json;
 use hop::models::{GcnCircular, GcnTextNotice, JsonBlob, MessageModel, Registry, VoEvent, WireForm};
@@ -28,6 +28,7 @@ pub const TARGETS: &[Target] = &[
     ("compression", compression),
     ("credential_csv", credential_csv),
     ("frame", frame),
+    ("group_metadata", group_metadata),
     ("handshake", handshake),
     ("json", json),
     ("message_set", message_set),
@@ -300,6 +301,11 @@ pub fn frame(data: &[u8]) {
             error.evidence(false);
         }
     }
+}
+
+/// What a member of a classic group says of itself, or its leader assigned.
+pub fn group_metadata(data: &[u8]) {
+    assert!(read_group_metadata(data), "what was read is not what would be written");
 }
 
 /// The first byte chooses a hash; each line of the rest is a token of the server. None proves itself by chance.
