@@ -218,7 +218,12 @@ impl Consumer {
     pub async fn next_event(&mut self) -> Result<Option<ConsumerEvent>, Error> {
         let _polling = self.group.as_ref().map(|group| group.handle.activity.poll());
         self.settle();
-        self.give_up_revoked().await;
+        let stopper = self.stopper.clone();
+        tokio::select! {
+            biased;
+            () = stopper.stopped() => return Ok(None),
+            () = self.give_up_revoked() => {}
+        }
         loop {
             if self.stopper.is_stopped() {
                 return Ok(None);
