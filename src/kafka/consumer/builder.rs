@@ -267,6 +267,7 @@ impl ConsumerBuilder {
             stopper: Stopper::default(),
             failing_since: None,
             failures: 0,
+            leaderless: 0,
         };
         consumer.assign_all(self.policy.start);
         Ok(consumer)

@@ -52,7 +52,7 @@ use super::error::Error;
 use super::group::{CommittedOffset, offsets, task};
 use super::metadata::{BrokerId, Snapshot};
 use super::topic_partition::TopicPartition;
-use crate::wire::error_code::ErrorCode;
+use crate::wire::error_code::{ErrorCode, Reaction};
 use crate::wire::record::{Batches, DecodeLimits, last_leader_epoch, next_offset};
 
 /// Reads partitions.
@@ -111,6 +111,8 @@ pub struct Consumer {
     /// Since when nothing could be asked, and how often it was tried since.
     failing_since: Option<Instant>,
     failures: u32,
+    /// How often the cluster was asked in a row who leads a partition that has no leader.
+    leaderless: u32,
 }
 
 /// What a question to the cluster brought.
@@ -345,7 +347,10 @@ impl Consumer {
                 }
             }
         }
-        if self.positions.lacks_leader(&snapshot) && self.answers.is_empty() {
+        if !self.positions.lacks_leader(&snapshot) {
+            self.leaderless = 0;
+        } else if !self.refreshing {
+            self.leaderless = self.leaderless.saturating_add(1);
             self.refresh();
         }
         self.list_topics();
@@ -439,6 +444,7 @@ impl Consumer {
         let cluster = Arc::clone(&self.cluster);
         let topics: Vec<_> = self.subscription.topics().cloned().collect();
         let wait = Backoff::RECONNECT.wait(self.failures.max(1), fastrand::f64());
+        let wait = wait.max(Backoff::REQUEST.wait(self.leaderless, fastrand::f64()));
         self.answers.spawn(async move {
             tokio::time::sleep(wait).await;
             Answer::Refreshed(cluster.refresh(&topics, false).await)
@@ -491,8 +497,11 @@ impl Consumer {
                 Ok(committed) => {
                     let found: HashMap<_, _> = committed.into_iter().collect();
                     for (index, name) in asked {
-                        let committed = found.get(&name).and_then(Option::as_ref);
-                        self.positions.on_committed(index, committed);
+                        match found.get(&name) {
+                            Some(committed) => self.positions.on_committed(index, committed.as_ref()),
+                            // Nothing said is not the same as nothing committed.
+                            None => self.positions.on_unreachable([index], Instant::now()),
+                        }
                     }
                     Ok(())
                 }
@@ -576,6 +585,9 @@ impl Consumer {
         } else if !unanswered.is_empty() {
             tracing::debug!(code = %whole, partitions = unanswered.len(), "a fetch was not answered in full");
             self.positions.on_unreachable(unanswered.into_keys(), now);
+            if whole.reaction() == Reaction::RefreshMetadata {
+                self.refresh();
+            }
         }
         // The next records are on their way while these are handled.
         self.ask();
@@ -586,15 +598,17 @@ impl Consumer {
         self.on_success();
         let now = Instant::now();
         let mut unanswered: HashMap<Index, OffsetOf> = asked.into_iter().map(|of| (of.index, of)).collect();
+        // One that cannot be read is no reason to leave out the others.
+        let mut failure = None;
         for (name, answer) in answers {
             let index = self.positions.index(&name);
             if let Some(of) = index.and_then(|index| unanswered.remove(&index)) {
                 let verdict = self.positions.on_offset(of, answer, now);
-                self.on_verdict(of.index, verdict)?;
+                failure = self.on_verdict(of.index, verdict).err().or(failure);
             }
         }
         self.positions.on_unreachable(unanswered.into_keys(), now);
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     fn on_ends_of_epochs(
@@ -605,15 +619,17 @@ impl Consumer {
         self.on_success();
         let now = Instant::now();
         let mut unanswered: HashMap<Index, EndOfEpoch> = asked.into_iter().map(|of| (of.index, of)).collect();
+        // One that cannot be read is no reason to leave out the others.
+        let mut failure = None;
         for (name, answer) in answers {
             let index = self.positions.index(&name);
             if let Some(of) = index.and_then(|index| unanswered.remove(&index)) {
                 let verdict = self.positions.on_end_of_epoch(of, answer, now);
-                self.on_verdict(of.index, verdict)?;
+                failure = self.on_verdict(of.index, verdict).err().or(failure);
             }
         }
         self.positions.on_unreachable(unanswered.into_keys(), now);
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     fn on_verdict(&mut self, index: Index, verdict: Verdict) -> Result<(), Error> {
