@@ -343,3 +343,136 @@ async fn a_group_that_stops_at_the_end_stops_there_and_next_time_at_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_rebalance_is_not_the_end() {
+    for (protocol, assignors) in protocols() {
+        let (_broker, client) = start().await;
+        write(&client, 0..600).await;
+        let consumer = client.consumer().topics(["t"]).group(quick(protocol, &assignors));
+        let consumer = consumer.start_at(StartOffset::Earliest).stop_at_end(true).build();
+        let mut one = consumer.await.unwrap();
+        let mut read: BTreeSet<_> = numbers(&mut one, 10).await.into_iter().collect();
+        one.pause(&one.assignment()).unwrap();
+        let mut two = member(&client, quick(protocol, &assignors)).await;
+        let two = tokio::spawn(async move {
+            while !matches!(two.next_event().await.unwrap(), Some(ConsumerEvent::Assigned(_))) {}
+            two
+        });
+        loop {
+            match one.next_event().await.unwrap().expect("paused is not read") {
+                ConsumerEvent::Revoking(_) => break,
+                ConsumerEvent::Records(_) => panic!("it is paused"),
+                _ => {}
+            }
+        }
+        // Those that it keeps are still paused, those that it gets again are not.
+        let all: Vec<_> = (0..PARTITIONS).map(|number| TopicPartition::new("t", number)).collect();
+        for partition in &all {
+            let _ = one.resume(std::slice::from_ref(partition));
+        }
+        while let Some(record) = one.next().await.unwrap() {
+            read.insert(number_of(&record));
+        }
+        let whole =
+            |number: &i32| (0..600).filter(|n| n % 6 == *number).all(|n| read.contains(&n.unsigned_abs()));
+        let whole = (0..PARTITIONS).filter(whole).count();
+        assert!(whole >= 3, "{protocol:?} {assignors:?}: {} records, {whole} partitions", read.len());
+        drop(two.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_member_for_whom_nothing_is_left_ends_all_the_same() {
+    for (protocol, assignors) in protocols() {
+        let session = Duration::from_millis(500);
+        let broker = Broker::builder()
+            .heartbeat_interval(Duration::from_millis(50))
+            .session_timeouts(session..=session)
+            .topic("t", 1)
+            .start();
+        let broker = broker.await.unwrap();
+        let client = Client::builder().bootstrap(&broker.bootstrap()).connect().await.unwrap();
+        let group = || quick(protocol, &assignors).session_timeout(session);
+        let mut one = member(&client, group()).await;
+        settle(&mut [&mut one], &[1]).await;
+        let two = client.consumer().topics(["t"]).group(group()).stop_at_end(true).build().await.unwrap();
+        let mut two = two;
+        let both = async {
+            loop {
+                one.next_event().await.unwrap();
+            }
+        };
+        // Which of the two has the partition is the assignor's business.
+        tokio::select! {
+            end = two.next() => assert!(end.unwrap().is_none()),
+            () = both => unreachable!(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_paused_or_taken_away_comes_no_more_though_its_batch_was_begun() {
+    let (_broker, client) = start().await;
+    write(&client, 0..60).await;
+    let first = TopicPartition::new("t", 0);
+    let only = std::slice::from_ref(&first);
+    let consumer = client.consumer().partitions([first.clone()]).group("g");
+    let mut consumer = consumer.start_at(StartOffset::Earliest).build().await.unwrap();
+    assert_eq!(numbers(&mut consumer, 2).await, [0, 6]);
+    assert_eq!(consumer.position(&first), Some(2));
+    consumer.pause(only).unwrap();
+    let more = tokio::time::timeout(Duration::from_millis(700), consumer.next()).await;
+    assert!(more.is_err(), "{more:?}");
+    assert_eq!(consumer.position(&first), Some(2));
+    consumer.resume(only).unwrap();
+    assert_eq!(numbers(&mut consumer, 8).await, [12, 18, 24, 30, 36, 42, 48, 54]);
+}
+
+#[tokio::test]
+async fn who_lost_partitions_and_has_not_heard_commits_nothing_for_them() {
+    for (protocol, assignors) in protocols() {
+        let (broker, client) = start().await;
+        write(&client, 0..60).await;
+        let mut one = member(&client, quick(protocol, &assignors)).await;
+        numbers(&mut one, 60).await;
+        let first = TopicPartition::new("t", 0);
+        one.mark(&first, 3);
+        one.commit().await.unwrap();
+        let id = |client: Client| async move {
+            let groups = client.admin().describe_groups(&["g"]).await.unwrap();
+            let group = groups.into_iter().next().unwrap().1.unwrap();
+            group.members.into_iter().find(|member| member.assigned.len() == 6).map(|member| member.id)
+        };
+        assert!(id(client.clone()).await.is_some());
+        assert_eq!(broker.expire_members("g"), 1);
+        // It comes back by itself, though its user does not ask for anything.
+        while id(client.clone()).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+        one.mark(&first, 5);
+        let error = one.commit().await.unwrap_err();
+        assert!(matches!(error, Error::Broker { code: ErrorCode::UNKNOWN_MEMBER_ID, .. }), "{error}");
+        let committed = one.committed(std::slice::from_ref(&first)).await.unwrap();
+        assert_eq!(committed[0].1, Some(CommittedOffset::new(3)), "{protocol:?} {assignors:?}");
+    }
+}
+
+#[tokio::test]
+async fn times_without_end_are_taken() {
+    for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
+        let (_broker, client) = start().await;
+        write(&client, 0..6).await;
+        let group = Group::new("g").protocol(protocol).max_poll_interval(Duration::MAX);
+        let consumer = client.consumer().topics(["t"]).group(group).max_wait(Duration::MAX);
+        let consumer = consumer.auto_commit(Some(Duration::MAX)).start_at(StartOffset::Earliest).build();
+        let mut consumer = consumer.await.unwrap();
+        assert!(consumer.next().await.unwrap().is_some());
+        assert!(consumer.next().await.unwrap().is_some());
+        consumer.commit().await.unwrap();
+        let offsets =
+            (0..PARTITIONS).map(|number| (TopicPartition::new("t", number), CommittedOffset::new(0)));
+        consumer.commit_offsets(offsets.collect()).await.unwrap();
+        consumer.close().await.unwrap();
+    }
+}

@@ -235,6 +235,8 @@ impl Consumer {
     /// [`NextError::Kafka`]; the call may be repeated, and goes on where it can.
     pub async fn next_raw(&mut self) -> Result<Option<RawMessage>, NextError> {
         self.settle();
+        // Slow users ask for one message after the other, and for a long time for no batch.
+        self.inner.touch();
         loop {
             while let Some(record) = self.ready.pop_front() {
                 let message = record?;

@@ -10,13 +10,14 @@ use tokio::time::Instant;
 
 use super::Consumer;
 use super::event::Stopper;
-use super::in_group::InGroup;
+use super::in_group::{InGroup, Share};
 use super::positions::{OutOfRange, Policy, Positions, StartOffset};
 use super::requests::{FetchLimits, Isolation};
 use super::subscription::Subscription;
 use crate::kafka::cluster::Cluster;
 use crate::kafka::error::Error;
 use crate::kafka::group::{Group, task};
+use crate::kafka::settings::FOREVER;
 use crate::kafka::topic_partition::TopicPartition;
 
 /// How to read; made by [`Client::consumer`](crate::kafka::Client::consumer).
@@ -139,7 +140,7 @@ impl ConsumerBuilder {
 
     /// How long a broker may wait for `min_bytes`. Kafka's `fetch.max.wait.ms`.
     pub fn max_wait(mut self, wait: Duration) -> Self {
-        self.limits.max_wait = wait;
+        self.limits.max_wait = wait.min(FOREVER);
         self
     }
 
@@ -180,7 +181,7 @@ impl ConsumerBuilder {
     /// commits nothing by itself: then [`Consumer::commit`] is the user's to call. Kafka's `enable.auto.commit` and
     /// `auto.commit.interval.ms`.
     pub fn auto_commit(mut self, interval: Option<Duration>) -> Self {
-        self.auto_commit = interval;
+        self.auto_commit = interval.map(|interval| interval.min(FOREVER));
         self
     }
 
@@ -237,11 +238,12 @@ impl ConsumerBuilder {
         let group = match self.group {
             Some(group) => {
                 let (membership, protocol) = group.into_parts(self.limits.rack.as_deref())?;
-                let name = Arc::clone(&membership.group);
+                let (name, session) = (Arc::clone(&membership.group), membership.session_timeout);
                 let shares = whole_topics && self.shared;
                 let topics = shares.then(|| subscription.topics().cloned().collect());
                 let handle = task::spawn(&self.cluster, membership, protocol, topics);
-                Some(InGroup::new(name, handle, self.auto_commit, self.auto_mark, shares))
+                let share = if shares { Share::Unknown } else { Share::NotGiven };
+                Some(InGroup::new(name, handle, self.auto_commit, self.auto_mark, share, session))
             }
             None => None,
         };

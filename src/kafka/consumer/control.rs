@@ -2,6 +2,7 @@
 
 use super::Consumer;
 use super::event::Stopper;
+use super::message::Unpacked;
 use super::positions::StartOffset;
 use crate::kafka::error::Error;
 use crate::kafka::group::{CommittedOffset, offsets};
@@ -47,6 +48,13 @@ impl Consumer {
     ///
     /// [`Error::NotAssigned`] for a partition that this consumer does not read; those before it are paused.
     pub fn pause(&mut self, partitions: &[TopicPartition]) -> Result<(), Error> {
+        if self
+            .unpacked
+            .as_ref()
+            .is_some_and(|unpacked| partitions.contains(unpacked.batch.topic_partition()))
+        {
+            self.put_back();
+        }
         for partition in partitions {
             let index = self.positions.set_paused(partition, true).ok_or_else(|| not_assigned(partition))?;
             self.discard(index);
@@ -81,7 +89,9 @@ impl Consumer {
     /// The offset behind the last record of this partition that was handed over; `None` where it is not read, or it
     /// is not known yet where reading begins.
     pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
-        self.positions.handed_over(partition)
+        let unpacked =
+            self.unpacked.as_ref().filter(|unpacked| unpacked.batch.topic_partition() == partition);
+        unpacked.map(Unpacked::reached).or_else(|| self.positions.handed_over(partition))
     }
 
     /// How far behind the ends of its partitions this consumer is, by what brokers told with the last records. Asks
@@ -89,7 +99,7 @@ impl Consumer {
     pub fn lag(&self) -> Vec<PartitionLag> {
         let lag = |(partition, position, end): (&TopicPartition, i64, i64)| PartitionLag {
             partition: partition.clone(),
-            position,
+            position: self.position(partition).unwrap_or(position),
             end,
         };
         self.positions.ends().map(lag).collect()
@@ -183,8 +193,25 @@ impl Consumer {
         committed
     }
 
+    /// The user is at work, though they ask for nothing.
+    pub(crate) fn touch(&self) {
+        if let Some(group) = &self.group {
+            group.handle.activity.touch();
+        }
+    }
+
+    /// What was being handed over one by one comes again, from where the user stands.
+    pub(super) fn put_back(&mut self) {
+        if let Some(unpacked) = self.unpacked.take()
+            && let Some(index) = self.positions.index(unpacked.batch.topic_partition())
+        {
+            self.positions.rewind(index, unpacked.reached());
+            self.discard(index);
+        }
+    }
+
     /// What was being handed over one by one of a partition is void.
-    fn drop_unpacked(&mut self, partition: &TopicPartition) {
+    pub(super) fn drop_unpacked(&mut self, partition: &TopicPartition) {
         self.unpacked.take_if(|unpacked| unpacked.batch.topic_partition() == partition);
         self.handed.take_if(|(name, _)| name == partition);
     }

@@ -22,16 +22,31 @@ pub(super) struct InGroup {
     pub(super) auto_commit: Option<Duration>,
     /// Whether what was handed over is marked when more is asked for.
     pub(super) auto_mark: bool,
-    /// Whether partitions come from the group, and not from the user.
-    pub(super) shares: bool,
-    /// Whether the group has said for the first time what is this member's.
-    pub(super) has_share: bool,
+    pub(super) share: Share,
+    /// For how long a member that died may still stand in the way of this one.
+    session: Duration,
     /// What is being given up, once the user has had their say.
     pub(super) revoking: Option<(u64, Vec<TopicPartition>)>,
     /// Why the membership has ended.
     pub(super) failed: Option<Error>,
+    /// How often the group has said that partitions were lost.
+    losses: u64,
     marked: BTreeMap<TopicPartition, CommittedOffset>,
     commit_at: Option<Instant>,
+}
+
+/// What is known of this member's share of the partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// The user named the partitions: no group shares them out.
+    NotGiven,
+    /// The group is about to say what it is.
+    Unknown,
+    /// There was nothing left for this member at this time. There may be, once others have given up what is too much,
+    /// or are found to be dead.
+    Empty(Instant),
+    /// It is what is read.
+    Held,
 }
 
 impl InGroup {
@@ -40,19 +55,34 @@ impl InGroup {
         handle: Handle,
         auto_commit: Option<Duration>,
         auto_mark: bool,
-        shares: bool,
+        share: Share,
+        session: Duration,
     ) -> Self {
         Self {
             name,
             handle,
             auto_commit,
             auto_mark,
-            shares,
-            has_share: false,
+            share,
+            session,
             revoking: None,
             failed: None,
+            losses: 0,
             marked: BTreeMap::new(),
             commit_at: None,
+        }
+    }
+
+    /// Whether partitions come from the group, and not from the user.
+    pub(super) fn shares(&self) -> bool {
+        self.share != Share::NotGiven
+    }
+
+    /// Until when more of a share may come than none; `None` where that is known, or not yet.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        match self.share {
+            Share::Empty(since) => Some(since + self.session),
+            Share::NotGiven | Share::Unknown | Share::Held => None,
         }
     }
 
@@ -85,14 +115,14 @@ impl InGroup {
     /// Commits, without waiting for it.
     pub(super) fn commit_soon(&self, offsets: Vec<(TopicPartition, CommittedOffset)>) {
         if !offsets.is_empty() {
-            self.send(Command::Commit { offsets, reply: None });
+            self.send(Command::Commit { offsets, losses: self.losses, reply: None });
         }
     }
 
     /// Commits, and waits until that is done.
     pub(super) async fn commit(&self, offsets: Vec<(TopicPartition, CommittedOffset)>) -> Result<(), Error> {
         let (reply, done) = oneshot::channel();
-        self.send(Command::Commit { offsets, reply: Some(reply) });
+        self.send(Command::Commit { offsets, losses: self.losses, reply: Some(reply) });
         // The task ends only with its group.
         let done = done.await.unwrap_or(Err(Some(ErrorCode::UNKNOWN_MEMBER_ID)));
         done.map_err(|refusal| {
@@ -121,11 +151,9 @@ impl InGroup {
         marked.map(|(partition, offset)| (partition.clone(), offset.clone())).collect()
     }
 
-    /// Nothing is to be committed for these any more.
-    pub(super) fn forget(&mut self, partitions: &[TopicPartition]) {
-        for partition in partitions {
-            self.marked.remove(partition);
-        }
+    /// Nothing is to be committed for this one any more.
+    pub(super) fn forget(&mut self, partition: &TopicPartition) {
+        self.marked.remove(partition);
     }
 
     /// Leaves the group, and returns when that is done.
@@ -183,8 +211,8 @@ impl Consumer {
             self.forget(partition);
         }
         if let Some(group) = &mut self.group {
-            group.forget(&partitions);
             group.revoking = None;
+            group.share = Share::Unknown;
             group.send(Command::Revoked(number));
         }
     }
@@ -209,10 +237,13 @@ impl Consumer {
         let Some(group) = &mut self.group else { return };
         match event {
             Some(Event::Assigned(partitions)) => {
-                group.has_share = true;
                 for partition in &partitions {
                     self.positions.add_committed(partition.clone());
                 }
+                group.share = match self.positions.names().next() {
+                    Some(_) => Share::Held,
+                    None => Share::Empty(Instant::now()),
+                };
                 if !partitions.is_empty() {
                     self.events.push_back(ConsumerEvent::Assigned(partitions));
                 }
@@ -222,8 +253,9 @@ impl Consumer {
                 self.events.push_back(ConsumerEvent::Revoking(partitions));
             }
             Some(Event::Lost(partitions)) => {
-                group.forget(&partitions);
+                group.losses += 1;
                 group.revoking = None;
+                group.share = Share::Unknown;
                 for partition in &partitions {
                     self.forget(partition);
                 }

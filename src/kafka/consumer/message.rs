@@ -69,11 +69,14 @@ pub(super) struct Unpacked {
     taken: usize,
     ready: VecDeque<Result<ConsumedRecord, Error>>,
     last: bool,
+    /// The offset behind the last record that was handed over.
+    reached: i64,
 }
 
 impl Unpacked {
     pub(super) fn new(batch: FetchedBatch) -> Self {
-        Self { batch, taken: 0, ready: VecDeque::new(), last: false }
+        let reached = batch.from.max(batch.batch.base_offset());
+        Self { batch, taken: 0, ready: VecDeque::new(), last: false, reached }
     }
 
     pub(super) fn next(&mut self) -> Option<Result<ConsumedRecord, Error>> {
@@ -85,6 +88,14 @@ impl Unpacked {
             // Fewer than was asked for is all there was, and after an error there is no more.
             self.last = self.ready.len() < RECORDS_AT_A_TIME || self.ready.back().is_some_and(Result::is_err);
         }
-        self.ready.pop_front()
+        let next = self.ready.pop_front();
+        if let Some(Ok(record)) = &next {
+            self.reached = record.offset.saturating_add(1);
+        }
+        next
+    }
+
+    pub(super) fn reached(&self) -> i64 {
+        self.reached
     }
 }

@@ -40,7 +40,7 @@ pub use self::requests::Isolation;
 pub use self::stream::RecordStream;
 
 use self::aborted::AbortFilter;
-use self::in_group::InGroup;
+use self::in_group::{InGroup, Share};
 use self::message::Unpacked;
 use self::positions::{Ask, EndOfEpoch, FetchFrom, Fetched, Index, OffsetOf, Positions, Verdict};
 use self::requests::{Answers, FetchAnswer, FetchCall, FetchLimits};
@@ -188,6 +188,12 @@ impl Consumer {
 
     /// What [`next`](Self::next) brings without waiting, if anything.
     fn next_at_hand(&mut self) -> Option<Option<Result<ConsumedRecord, Error>>> {
+        if let Some(group) = &self.group {
+            group.handle.activity.touch();
+            if !group.handle.activity.holds() {
+                self.put_back();
+            }
+        }
         let unpacked = self.unpacked.as_mut()?;
         if self.stopper.is_stopped() {
             return Some(None);
@@ -203,11 +209,22 @@ impl Consumer {
                 self.handed = Some((name, offset));
             }
         }
-        if next.is_none() {
-            self.unpacked = None;
-            return None;
+        match next {
+            Some(Ok(record)) => Some(Some(Ok(record))),
+            Some(Err(error)) if self.skip_damaged => {
+                tracing::warn!(%error, "the rest of its batch is passed over");
+                self.unpacked = None;
+                None
+            }
+            Some(Err(error)) => {
+                self.put_back();
+                Some(Some(Err(error)))
+            }
+            None => {
+                self.unpacked = None;
+                None
+            }
         }
-        Some(next)
     }
 
     /// The next thing that happens; `None` as for [`next_batch`](Self::next_batch).
@@ -259,14 +276,22 @@ impl Consumer {
 
     fn wake_at(&self) -> Option<Instant> {
         let commit = self.group.as_ref().and_then(InGroup::commit_at);
+        let share =
+            self.group.as_ref().and_then(InGroup::waits_until).filter(|&until| until > Instant::now());
         let list =
             self.subscription.has_pattern().then(|| self.listed_at + self.cluster.settings.metadata_max_age);
-        [self.positions.next_try(Instant::now()), commit, list].into_iter().flatten().min()
+        [self.positions.next_try(Instant::now()), commit, share, list].into_iter().flatten().min()
     }
 
     fn is_finished(&self) -> bool {
-        let waits_for_share = self.group.as_ref().is_some_and(|group| group.shares && !group.has_share);
-        let nothing_yet = self.subscription.has_pattern() && self.positions.names().next().is_none();
+        let waits_for_share = self.group.as_ref().is_some_and(|group| match group.share {
+            Share::Unknown => true,
+            Share::Empty(_) => group.waits_until().is_some_and(|until| until > Instant::now()),
+            Share::NotGiven | Share::Held => false,
+        });
+        let nothing_yet = self.subscription.has_pattern()
+            && self.group.as_ref().is_none_or(|group| !group.shares())
+            && self.positions.names().next().is_none();
         !waits_for_share && !nothing_yet && self.positions.all_finished()
     }
 
@@ -405,7 +430,7 @@ impl Consumer {
             }
         }
         // A group shares out what is new by itself.
-        if !self.group.as_ref().is_some_and(|group| group.shares) {
+        if !self.group.as_ref().is_some_and(InGroup::shares) {
             for partition in changes.new {
                 self.positions.add(partition, StartOffset::Earliest);
             }
@@ -417,15 +442,19 @@ impl Consumer {
         let changes = self.subscription.changes(&self.cluster.snapshot());
         match &self.group {
             None => changes.new.into_iter().for_each(|partition| self.positions.add(partition, start)),
-            Some(group) if !group.shares => {
+            Some(group) if !group.shares() => {
                 changes.new.into_iter().for_each(|partition| self.positions.add_committed(partition));
             }
             Some(_) => {}
         }
     }
 
-    /// Nothing of a partition is to be handed over any more.
+    /// Nothing of a partition is to be handed over any more, nor to be committed.
     fn forget(&mut self, partition: &TopicPartition) {
+        self.drop_unpacked(partition);
+        if let Some(group) = &mut self.group {
+            group.forget(partition);
+        }
         if let Some(index) = self.positions.remove(partition) {
             self.discard(index);
         }
@@ -516,7 +545,7 @@ impl Consumer {
             }
             Answer::Listed(Ok(listed)) => {
                 if self.subscription.on_listed(&listed) {
-                    if let Some(group) = self.group.as_ref().filter(|group| group.shares) {
+                    if let Some(group) = self.group.as_ref().filter(|group| group.shares()) {
                         group.send(task::Command::Subscribe(self.subscription.topics().cloned().collect()));
                     }
                     self.refresh();
@@ -646,6 +675,11 @@ impl Consumer {
                 let Some(partition) = self.positions.name(index).cloned() else { return Ok(()) };
                 tracing::warn!(%partition, read_up_to, diverges_at, "the log was cut below what was read");
                 self.discard(index);
+                self.drop_unpacked(&partition);
+                // What is committed of records that are gone would pass over those that come instead.
+                if let Some(group) = &mut self.group {
+                    group.forget(&partition);
+                }
                 self.events.push_back(ConsumerEvent::Truncated { partition, read_up_to, diverges_at });
             }
             Verdict::Fail(error) => return Err(error),

@@ -147,6 +147,7 @@ impl Commits {
             if retry {
                 again.insert(partition, offset);
             } else {
+                tracing::warn!(%partition, offset = offset.offset, %code, "an offset was not committed");
                 self.settle(&partition, &Err(Some(code)));
             }
         }
@@ -156,10 +157,13 @@ impl Commits {
         verdict
     }
 
-    /// These are no longer to be committed: they belong to others.
+    /// These are no longer to be committed: they belong to others. What is on its way is not sent again.
     pub(crate) fn drop_lost(&mut self, lost: &[TopicPartition]) {
         for partition in lost {
             self.waiting.remove(partition);
+            if let Some(sent) = &mut self.sent {
+                sent.offsets.remove(partition);
+            }
             self.settle(partition, &Err(Some(ErrorCode::UNKNOWN_MEMBER_ID)));
         }
     }
@@ -215,5 +219,125 @@ impl Commits {
                 self.askers.push(asker);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn partition(number: i32) -> TopicPartition {
+        TopicPartition::new("t", number)
+    }
+
+    fn identity(generation: i32) -> Identity {
+        Some(("me".to_owned(), generation))
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push {
+            partition: i32,
+            asks: bool,
+        },
+        /// The request reaches the coordinator, or not; its answer reaches the member, or not.
+        Carry {
+            arrives: bool,
+            answered: bool,
+            code: ErrorCode,
+        },
+        Lose(i32),
+        Pass(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let code = prop::sample::select(vec![
+            ErrorCode::NONE,
+            ErrorCode::REBALANCE_IN_PROGRESS,
+            ErrorCode::NOT_COORDINATOR,
+            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+            ErrorCode::OFFSET_METADATA_TOO_LARGE,
+        ]);
+        prop_oneof![
+            4 => (0..3, any::<bool>()).prop_map(|(partition, asks)| Step::Push { partition, asks }),
+            4 => (any::<bool>(), any::<bool>(), code)
+                .prop_map(|(arrives, answered, code)| Step::Carry { arrives, answered, code }),
+            1 => (0..3).prop_map(Step::Lose),
+            2 => (0_u64..3_000).prop_map(Step::Pass),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn offsets_never_go_back_and_the_last_ones_arrive(steps in prop::collection::vec(step(), 0..60)) {
+            let mut commits = Commits::default();
+            let mut now = Instant::now();
+            let far = now + Duration::from_secs(3_600);
+            let mut kept: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+            // What was pushed last and neither refused nor lost.
+            let mut wanted: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+            let mut replies = Vec::new();
+            let end = [Step::Pass(5_000), Step::Carry { arrives: true, answered: true, code: ErrorCode::NONE }];
+            let steps = steps.into_iter().chain(end.iter().cycle().take(6).cloned());
+            for (step, next) in steps.zip(1_i64..) {
+                match step {
+                    Step::Push { partition: number, asks } => {
+                        let (reply, told) = oneshot::channel();
+                        wanted.insert(partition(number), next);
+                        commits.push([(partition(number), CommittedOffset::new(next))], asks.then_some(reply), far);
+                        if asks {
+                            replies.push(told);
+                        }
+                    }
+                    Step::Carry { arrives, answered, code } => {
+                        let Some(sent) = commits.next(identity(1), now).cloned() else { continue };
+                        if arrives && code == ErrorCode::NONE {
+                            for (partition, offset) in &sent {
+                                let before = kept.insert(partition.clone(), offset.offset);
+                                prop_assert!(before.is_none_or(|before| before <= offset.offset), "it went back");
+                            }
+                        }
+                        if code == ErrorCode::OFFSET_METADATA_TOO_LARGE && arrives && answered {
+                            wanted.retain(|partition, offset| sent.get(partition).is_none_or(|sent| sent.offset != *offset));
+                        }
+                        let codes = sent.keys().map(|partition| (partition.clone(), code)).collect();
+                        let answer = (arrives && answered).then_some(codes);
+                        commits.on_answer(answer, &identity(1), |_| true, now);
+                    }
+                    Step::Lose(number) => {
+                        wanted.remove(&partition(number));
+                        commits.drop_lost(&[partition(number)]);
+                    }
+                    Step::Pass(millis) => now += Duration::from_millis(millis),
+                }
+            }
+            prop_assert!(commits.is_idle());
+            for (partition, offset) in wanted {
+                prop_assert_eq!(kept.get(&partition), Some(&offset));
+            }
+            for mut told in replies {
+                prop_assert!(told.try_recv().is_ok(), "somebody waits for ever");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_lost_on_its_way_is_not_sent_again() {
+        let (mut commits, now) = (Commits::default(), Instant::now());
+        let (reply, mut told) = oneshot::channel();
+        let deadline = now + Duration::from_secs(30);
+        let offsets = [0, 1].map(|number| (partition(number), CommittedOffset::new(5)));
+        commits.push(offsets, Some(reply), deadline);
+        assert_eq!(commits.next(identity(1), now).map(BTreeMap::len), Some(2));
+        commits.drop_lost(&[partition(0)]);
+        assert_eq!(told.try_recv(), Ok(Err(Some(ErrorCode::UNKNOWN_MEMBER_ID))));
+        assert_eq!(commits.on_answer(None, &identity(1), |_| true, now), Verdict::ForgetCoordinator);
+        let later = now + Duration::from_secs(2);
+        let again: Vec<_> = commits.next(identity(2), later).into_iter().flat_map(BTreeMap::keys).collect();
+        assert_eq!(again, [&partition(1)]);
     }
 }

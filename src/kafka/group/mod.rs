@@ -25,6 +25,7 @@ pub use self::offsets::CommittedOffset;
 pub(super) use self::member::Membership;
 
 use super::error::Error;
+use super::settings::FOREVER;
 
 /// Which protocol the members of a group speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -123,21 +124,21 @@ impl Group {
     /// How long a classic coordinator waits for a sign of life before it gives this member's partitions to others.
     /// Under KIP-848 the broker decides. Kafka's `session.timeout.ms`.
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
-        self.membership.session_timeout = timeout;
+        self.membership.session_timeout = timeout.min(FOREVER);
         self
     }
 
     /// How often a classic member says that it lives: at most a third of the session. Kafka's
     /// `heartbeat.interval.ms`.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
-        self.membership.heartbeat_interval = interval;
+        self.membership.heartbeat_interval = interval.min(FOREVER);
         self
     }
 
     /// For how long the user may be busy with the last records before the member leaves the group; it joins again
     /// when the next are asked for. Kafka's `max.poll.interval.ms`.
     pub fn max_poll_interval(mut self, interval: Duration) -> Self {
-        self.membership.max_poll_interval = interval;
+        self.membership.max_poll_interval = interval.min(FOREVER);
         self
     }
 

@@ -2,6 +2,7 @@
 //! answers back. It runs apart from the reading, so that a slow user does not look like a dead one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,7 +32,12 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// What the consumer wants of the task.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Commit { offsets: Vec<(TopicPartition, CommittedOffset)>, reply: Option<Reply> },
+    Commit {
+        offsets: Vec<(TopicPartition, CommittedOffset)>,
+        /// How often the consumer has heard that it lost partitions: what it lost since is not its to commit.
+        losses: u64,
+        reply: Option<Reply>,
+    },
     Revoked(u64),
     Subscribe(BTreeSet<Arc<str>>),
 }
@@ -137,9 +143,13 @@ pub(crate) fn spawn(
         events: sender,
         activity: Arc::clone(&activity),
         owned: BTreeSet::new(),
+        revoking: None,
+        losses: 0,
+        lost: BTreeMap::new(),
         commits: Commits::default(),
         answers: JoinSet::new(),
         led: BTreeSet::new(),
+        look_ups: 0,
         metadata_seen: None,
         polls: 0,
         polled_at: Instant::now(),
@@ -165,10 +175,17 @@ struct Task {
     events: mpsc::UnboundedSender<Event>,
     activity: Arc<Activity>,
     owned: BTreeSet<TopicPartition>,
+    /// What the consumer is giving up.
+    revoking: Option<(u64, Vec<TopicPartition>)>,
+    /// How often partitions were lost, and which of them the last.
+    losses: u64,
+    lost: BTreeMap<TopicPartition, u64>,
     commits: Commits,
     answers: JoinSet<Brought>,
     /// The topics that a leader has to watch.
     led: BTreeSet<Arc<str>>,
+    /// How many times they are being looked up.
+    look_ups: usize,
     metadata_seen: Option<Instant>,
     polls: u64,
     polled_at: Instant,
@@ -183,9 +200,10 @@ impl Task {
         topics: Option<BTreeSet<Arc<str>>>,
     ) {
         if let Some(topics) = topics {
-            match self.first_member(protocol, topics).await {
-                Ok(member) => self.member = Some(member),
-                Err(error) => return self.fail(error),
+            match self.join_first(&mut commands, protocol, topics).await {
+                Some(Ok(member)) => self.member = Some(member),
+                Some(Err(error)) => return self.fail(error),
+                None => return,
             }
         }
         let mut closing: Option<Instant> = None;
@@ -220,6 +238,32 @@ impl Task {
                 Some(Ok(brought)) = self.answers.join_next() => self.on_brought(brought),
                 () = self.activity.polled.notified() => {}
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    /// The first member; `None` if the consumer ends before there is one.
+    async fn join_first(
+        &self,
+        commands: &mut mpsc::UnboundedReceiver<Command>,
+        protocol: GroupProtocol,
+        topics: BTreeSet<Arc<str>>,
+    ) -> Option<Result<Member, Error>> {
+        let mut newer = None;
+        let mut member = pin!(self.first_member(protocol, topics));
+        loop {
+            tokio::select! {
+                member = &mut member => return Some(member.map(|mut member| {
+                    if let Some(topics) = newer {
+                        member.subscribe(topics);
+                    }
+                    member
+                })),
+                command = commands.recv() => match command? {
+                    Command::Subscribe(topics) => newer = Some(topics),
+                    Command::Commit { reply: Some(reply), .. } => refuse(reply),
+                    Command::Commit { reply: None, .. } | Command::Revoked(_) => {}
+                },
             }
         }
     }
@@ -266,7 +310,7 @@ impl Task {
             member.on_poll_overdue();
         }
         let told = self.coordinator.metadata_told_at();
-        if !self.led.is_empty() && told != self.metadata_seen {
+        if !self.led.is_empty() && self.look_ups == 0 && told != self.metadata_seen {
             self.metadata_seen = told;
             member.on_counts(&self.coordinator.partition_counts(&self.led));
         }
@@ -287,6 +331,7 @@ impl Task {
                 Action::Send { number, request } => self.send(number, request),
                 Action::LookUp(topics) => {
                     self.led.clone_from(&topics);
+                    self.look_ups += 1;
                     let coordinator = Arc::clone(&self.coordinator);
                     self.answers.spawn(async move { Brought::Looked(coordinator.look_up(&topics).await) });
                 }
@@ -295,12 +340,11 @@ impl Task {
                     self.owned.extend(partitions.iter().cloned());
                     self.tell(Event::Assigned(partitions));
                 }
-                Action::Revoke { number, partitions } => self.tell(Event::Revoke { number, partitions }),
-                Action::Lost(partitions) => {
-                    self.owned.retain(|owned| !partitions.contains(owned));
-                    self.commits.drop_lost(&partitions);
-                    self.tell(Event::Lost(partitions));
+                Action::Revoke { number, partitions } => {
+                    self.revoking = Some((number, partitions.clone()));
+                    self.tell(Event::Revoke { number, partitions });
                 }
+                Action::Lost(partitions) => self.lose(partitions),
                 Action::Failed(failure) => self.on_failure(failure),
             }
         }
@@ -348,11 +392,28 @@ impl Task {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Commit { offsets, reply } => {
-                let deadline = Instant::now() + PATIENCE;
-                self.commits.push(offsets, reply, deadline);
+            Command::Commit { offsets, losses, reply } => {
+                // Who is not in the group, or lost it since, would overwrite what others have committed.
+                let may = match &self.member {
+                    Some(member) => {
+                        let lost = |(partition, _): &(TopicPartition, CommittedOffset)| {
+                            self.lost.get(partition).is_some_and(|&at| at > losses)
+                        };
+                        member.identity().is_some() && !offsets.iter().any(lost)
+                    }
+                    None => true,
+                };
+                if may {
+                    self.commits.push(offsets, reply, Instant::now() + PATIENCE);
+                } else if let Some(reply) = reply {
+                    refuse(reply);
+                }
             }
             Command::Revoked(number) => {
+                if let Some((_, partitions)) = self.revoking.take_if(|(expected, _)| *expected == number) {
+                    self.owned.retain(|owned| !partitions.contains(owned));
+                    self.commits.drop_lost(&partitions);
+                }
                 if let Some(member) = &mut self.member {
                     member.on_revoked(number, Instant::now());
                 }
@@ -406,10 +467,14 @@ impl Task {
                 }
             }
             Brought::Looked(result) => {
+                self.look_ups = self.look_ups.saturating_sub(1);
                 if let Err(error) = result {
                     tracing::debug!(%error, "topics of the group could not be looked up");
                 }
-                if let Some(member) = &mut self.member {
+                // There may be a newer question.
+                if self.look_ups == 0
+                    && let Some(member) = &mut self.member
+                {
                     member.on_counts(&self.coordinator.partition_counts(&self.led));
                 }
             }
@@ -421,16 +486,33 @@ impl Task {
         let _ = self.events.send(event);
     }
 
+    fn lose(&mut self, partitions: Vec<TopicPartition>) {
+        self.losses += 1;
+        self.revoking = None;
+        for partition in &partitions {
+            self.owned.remove(partition);
+            self.lost.insert(partition.clone(), self.losses);
+        }
+        self.commits.drop_lost(&partitions);
+        self.tell(Event::Lost(partitions));
+    }
+
     fn fail(&mut self, error: Error) {
-        let lost = std::mem::take(&mut self.owned);
+        let lost: Vec<_> = self.owned.iter().cloned().collect();
         if !lost.is_empty() {
-            self.tell(Event::Lost(lost.into_iter().collect()));
+            self.lose(lost);
         }
         self.tell(Event::Failed(error));
         if let Some(member) = &mut self.member {
             member.leave();
         }
     }
+}
+
+/// Whoever commits is not a member of the group, or no longer.
+fn refuse(reply: Reply) {
+    // Whoever asked may have gone.
+    let _ = reply.send(Err(Some(ErrorCode::UNKNOWN_MEMBER_ID)));
 }
 
 /// How many partitions each topic has, of those that exist.
