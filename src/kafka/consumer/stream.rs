@@ -11,6 +11,8 @@ use super::{ConsumedRecord, Consumer};
 use crate::kafka::error::Error;
 
 type Item = Result<ConsumedRecord, Error>;
+/// A consumer that waits, and what it waited for.
+type Waiting = Pin<Box<dyn Future<Output = (Box<Consumer>, Option<Item>)> + Send>>;
 
 /// The records that a [`Consumer`] hands over, one by one; made by [`Consumer::into_stream`].
 ///
@@ -22,7 +24,7 @@ pub struct RecordStream(State);
 enum State {
     Idle(Box<Consumer>),
     /// Only who waits pays for a future that can be kept.
-    Waiting(Pin<Box<dyn Future<Output = (Box<Consumer>, Option<Item>)> + Send>>),
+    Waiting(Waiting),
     Ended,
 }
 

@@ -28,16 +28,16 @@ pub(crate) struct Rewritten {
 
 /// The object or array in `bytes` as Python's `json.dumps` writes it; `None` where that takes a closer look.
 pub(crate) fn rewrite(bytes: &[u8]) -> Option<Rewritten> {
-    // Python puts a space behind commas and colons; most senders do as well.
-    let out = Vec::with_capacity(bytes.len() + bytes.len() / 8);
-    let mut rewriter = Rewriter { rest: bytes, out, names: Vec::new(), names_format: false };
-    rewriter.skip_space();
+    let mut rewriter =
+        Rewriter { bytes, at: 0, kept: 0, out: Vec::new(), names: Vec::new(), names_format: false };
+    rewriter.drop_space();
     if !matches!(rewriter.peek(), Some(b'{' | b'[')) {
         return None;
     }
     rewriter.value(0)?;
-    rewriter.skip_space();
-    if !rewriter.rest.is_empty() {
+    rewriter.keep()?;
+    rewriter.drop_space();
+    if rewriter.peek().is_some() {
         return None;
     }
     // What is written is ASCII, of which this makes sure.
@@ -45,10 +45,14 @@ pub(crate) fn rewrite(bytes: &[u8]) -> Option<Rewritten> {
     Some(Rewritten { text, names_format: rewriter.names_format })
 }
 
+/// Steps through the text and copies it in as long pieces as it can: most senders write as Python does.
 struct Rewriter<'a> {
-    rest: &'a [u8],
+    bytes: &'a [u8],
+    at: usize,
+    /// From here up to `at` the text is as Python has it, and not yet in `out`.
+    kept: usize,
     out: Vec<u8>,
-    /// Where in `out` the names of the objects stand that are open, the innermost last.
+    /// Where in `bytes` the names of the objects stand that are open, the innermost last.
     names: Vec<Range<usize>>,
     names_format: bool,
 }
@@ -65,184 +69,203 @@ impl Rewriter<'_> {
     }
 
     fn object(&mut self, depth: usize) -> Option<()> {
-        self.open(depth, b'{')?;
-        if self.take(b'}') {
-            self.out.push(b'}');
+        if self.opens_and_closes(depth, b'}')? {
             return Some(());
         }
         let first_name = self.names.len();
         loop {
-            self.skip_space();
             let name = self.string()?;
-            self.names_format |= depth == 0 && self.out.get(name.clone())? == b"format";
+            self.names_format |= depth == 0 && self.bytes.get(name.clone())? == b"format";
             self.names.push(name);
-            if !self.take(b':') {
-                return None;
-            }
-            self.out.extend_from_slice(b": ");
-            self.skip_space();
+            self.separator(b':')?;
             self.value(depth + 1)?;
-            if self.take(b'}') {
-                self.out.push(b'}');
+            if self.closes(b'}')? {
                 break;
             }
-            self.comma()?;
+            self.separator(b',')?;
         }
-        let differ = all_differ(&self.out, self.names.get_mut(first_name..)?);
+        let differ = all_differ(self.bytes, self.names.get_mut(first_name..)?);
         self.names.truncate(first_name);
         differ.then_some(())
     }
 
     fn array(&mut self, depth: usize) -> Option<()> {
-        self.open(depth, b'[')?;
-        if self.take(b']') {
-            self.out.push(b']');
+        if self.opens_and_closes(depth, b']')? {
             return Some(());
         }
         loop {
-            self.skip_space();
             self.value(depth + 1)?;
-            if self.take(b']') {
-                self.out.push(b']');
+            if self.closes(b']')? {
                 return Some(());
             }
-            self.comma()?;
+            self.separator(b',')?;
         }
     }
 
-    fn open(&mut self, depth: usize, bracket: u8) -> Option<()> {
+    /// Steps over an opening bracket, and over the closing one if there is nothing in between.
+    fn opens_and_closes(&mut self, depth: usize, bracket: u8) -> Option<bool> {
         if depth >= MAX_DEPTH {
             return None;
         }
-        self.copy(1)?;
-        debug_assert_eq!(self.out.last(), Some(&bracket));
-        Some(())
+        self.at += 1;
+        self.closes(bracket)
     }
 
-    fn comma(&mut self) -> Option<()> {
-        if !self.take(b',') {
+    /// Whether this bracket comes next; it is then stepped over. White space in front goes.
+    #[inline]
+    fn closes(&mut self, bracket: u8) -> Option<bool> {
+        if matches!(self.peek()?, b' ' | b'\t' | b'\n' | b'\r') {
+            self.keep()?;
+            self.drop_space();
+        }
+        let closes = self.peek()? == bracket;
+        self.at += usize::from(closes);
+        Some(closes)
+    }
+
+    /// A comma or colon, and one space.
+    #[inline]
+    fn separator(&mut self, mark: u8) -> Option<()> {
+        if let [first, b' ', third, ..] = *self.bytes.get(self.at..)?
+            && first == mark
+            && third > b' '
+        {
+            self.at += 2;
+            return Some(());
+        }
+        self.keep()?;
+        self.drop_space();
+        if self.peek()? != mark {
             return None;
         }
-        self.out.extend_from_slice(b", ");
+        self.at += 1;
+        self.drop_space();
+        self.out.extend_from_slice(&[mark, b' ']);
         Some(())
     }
 
-    /// A string, and where in `out` what is between its quotes stands.
+    /// A string; where what is between its quotes stands.
+    #[inline]
     fn string(&mut self) -> Option<Range<usize>> {
         if self.peek()? != b'"' {
             return None;
         }
-        self.copy(1)?;
-        let start = self.out.len();
+        self.at += 1;
+        let start = self.at;
         loop {
-            let plain = plain_prefix(self.rest, |byte| {
-                (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
-            });
-            self.copy(plain)?;
-            match *self.rest {
+            let rest = self.bytes.get(self.at..)?;
+            let plain =
+                plain_prefix(rest, |byte| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\'));
+            self.at += plain;
+            match rest.get(plain..)? {
                 [b'"', ..] => {
-                    let end = self.out.len();
-                    self.copy(1)?;
+                    let end = self.at;
+                    self.at += 1;
                     return Some(start..end);
                 }
-                [b'\\', b'"' | b'\\' | b'n' | b'r' | b't' | b'b' | b'f', ..] => self.copy(2)?,
+                [b'\\', b'"' | b'\\' | b'n' | b'r' | b't' | b'b' | b'f', ..] => self.at += 2,
                 _ => return None,
             }
         }
     }
 
+    #[inline]
     fn number(&mut self) -> Option<()> {
-        let sign = usize::from(self.peek()? == b'-');
-        let whole = digits(self.rest.get(sign..)?);
-        let point = sign + whole;
-        let leading_zero = self.rest.get(sign) == Some(&b'0');
+        let rest = self.bytes.get(self.at..)?;
+        let (negative, digits) = match rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let whole = count_digits(digits);
+        let leading_zero = digits.first() == Some(&b'0');
         if whole == 0 || (leading_zero && whole > 1) {
             return None;
         }
-        let fraction = match self.rest.get(point) {
-            Some(b'.') => digits(self.rest.get(point + 1..)?),
-            _ => 0,
-        };
-        let end = if fraction == 0 { point } else { point + 1 + fraction };
-        if matches!(self.rest.get(end), Some(b'e' | b'E' | b'.')) {
-            return self.odd_number();
-        }
-        if fraction == 0 {
+        let length = usize::from(negative) + whole;
+        let behind = digits.get(whole..)?;
+        match behind {
+            [b'.', fraction @ ..] => {
+                let places = count_digits(fraction);
+                let is_sure = is_shortest(leading_zero, whole, fraction.get(..places)?);
+                if places == 0 || !is_sure || matches!(fraction.get(places), Some(b'e' | b'E')) {
+                    return self.odd_number();
+                }
+                self.at += length + 1 + places;
+                Some(())
+            }
+            [b'e' | b'E', ..] => self.odd_number(),
             // Python has no negative zero among its integers.
-            return if leading_zero && sign == 1 { None } else { self.copy(end) };
+            _ if negative && leading_zero => None,
+            _ => {
+                self.at += length;
+                Some(())
+            }
         }
-        let ends_with_zero = self.rest.get(end - 1) == Some(&b'0') && fraction > 1;
-        // Below 1e-4 Python writes an exponent; what begins with a zero is looked at more closely altogether.
-        let is_sure =
-            whole + fraction <= SURE_DIGITS && !ends_with_zero && !(leading_zero && self.is_small(point));
-        if is_sure { self.copy(end) } else { self.odd_number() }
-    }
-
-    /// Whether the digits behind the point begin with a zero.
-    fn is_small(&self, point: usize) -> bool {
-        self.rest.get(point + 1) == Some(&b'0')
     }
 
     /// A float that may have another shortest form.
     fn odd_number(&mut self) -> Option<()> {
+        self.keep()?;
         let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        let length = self.rest.iter().position(|byte| !is_part(byte)).unwrap_or(self.rest.len());
-        let (digits, rest) = self.rest.split_at_checked(length)?;
-        // The one reader of Rust's is wider than JSON's in what it takes at the ends only.
-        let well_formed = digits.last()?.is_ascii_digit()
-            && !digits.windows(2).any(|pair| matches!(pair, [b'.', b'e' | b'E']));
-        if !well_formed {
+        let rest = self.bytes.get(self.at..)?;
+        let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+        let number = rest.get(..length)?;
+        // Rust reads more than JSON allows: a point needs digits on both sides.
+        let ends_well = number.last()?.is_ascii_digit();
+        if !ends_well || number.windows(2).any(|pair| matches!(pair, [b'.', b'e' | b'E'])) {
             return None;
         }
-        // A float too large becomes an infinity.
-        let number = Number::from_f64(std::str::from_utf8(digits).ok()?.parse().ok()?)?;
-        self.out.extend_from_slice(python_float(&number).as_bytes());
-        self.rest = rest;
+        // Beyond all floats is an infinity, which is no number.
+        let float = Number::from_f64(std::str::from_utf8(number).ok()?.parse().ok()?)?;
+        self.out.extend_from_slice(python_float(&float).as_bytes());
+        self.at += length;
+        self.kept = self.at;
         Some(())
     }
 
     fn word(&mut self) -> Option<()> {
+        let rest = self.bytes.get(self.at..)?;
         let words: [&[u8]; 5] = [b"null", b"true", b"false", b"NaN", b"Infinity"];
-        let word = words.into_iter().find(|word| self.rest.starts_with(word))?;
-        self.copy(word.len())
-    }
-
-    fn copy(&mut self, count: usize) -> Option<()> {
-        let (copied, rest) = self.rest.split_at_checked(count)?;
-        self.out.extend_from_slice(copied);
-        self.rest = rest;
+        self.at += words.into_iter().find(|word| rest.starts_with(word))?.len();
         Some(())
     }
 
-    #[inline]
-    fn skip_space(&mut self) {
-        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
-            self.rest = rest;
+    /// Copies what is to be kept so far.
+    fn keep(&mut self) -> Option<()> {
+        let kept = self.bytes.get(self.kept..self.at)?;
+        if self.out.is_empty() {
+            self.out.reserve(self.bytes.len());
         }
+        self.out.extend_from_slice(kept);
+        self.kept = self.at;
+        Some(())
     }
 
-    /// Whether the next byte after white space is this one; it is then stepped over.
-    #[inline]
-    fn take(&mut self, byte: u8) -> bool {
-        self.skip_space();
-        match self.rest {
-            [first, rest @ ..] if *first == byte => {
-                self.rest = rest;
-                true
-            }
-            _ => false,
+    /// Steps over white space, which is not kept; what is before it has been.
+    fn drop_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
         }
+        self.kept = self.at;
     }
 
     #[inline]
     fn peek(&self) -> Option<u8> {
-        self.rest.first().copied()
+        self.bytes.get(self.at).copied()
     }
+}
+
+/// Whether Python writes a float of these digits in just this way.
+fn is_shortest(leading_zero: bool, whole: usize, fraction: &[u8]) -> bool {
+    let trailing_zero = fraction.len() > 1 && fraction.last() == Some(&b'0');
+    // Below 1e-4 it writes an exponent.
+    let is_tiny = leading_zero && fraction.starts_with(b"0000");
+    whole + fraction.len() <= SURE_DIGITS && !trailing_zero && !is_tiny
 }
 
 /// How many digits stand in front.
 #[inline]
-fn digits(bytes: &[u8]) -> usize {
+fn count_digits(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len())
 }
 
