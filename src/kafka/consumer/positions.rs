@@ -375,7 +375,7 @@ impl Positions {
                 match (which, instead_of) {
                     // The log was cut at its end: what comes next is new, what is before was read.
                     (Which::Earliest, Some(lost)) if lost > found => {
-                        tracked.resolve(Which::Latest, instead_of)
+                        tracked.resolve(Which::Latest, instead_of);
                     }
                     // It has grown past the offset again: what comes there is not to be passed over.
                     (Which::Latest, Some(lost)) if lost <= found => {

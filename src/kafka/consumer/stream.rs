@@ -19,10 +19,12 @@ type Item = Result<ConsumedRecord, Error>;
 #[must_use = "a stream does nothing until it is polled"]
 pub struct RecordStream(State);
 
+type Waiting = Pin<Box<dyn Future<Output = (Box<Consumer>, Option<Item>)> + Send>>;
+
 enum State {
     Idle(Box<Consumer>),
     /// Only who waits pays for a future that can be kept.
-    Waiting(Pin<Box<dyn Future<Output = (Box<Consumer>, Option<Item>)> + Send>>),
+    Waiting(Waiting),
     Ended,
 }
 
