@@ -21,8 +21,6 @@ type Waiting = Pin<Box<dyn Future<Output = (Box<Consumer>, Option<Item>)> + Send
 #[must_use = "a stream does nothing until it is polled"]
 pub struct RecordStream(State);
 
-type Waiting = Pin<Box<dyn Future<Output = (Box<Consumer>, Option<Item>)> + Send>>;
-
 enum State {
     Idle(Box<Consumer>),
     /// Only who waits pays for a future that can be kept.

@@ -118,7 +118,12 @@ impl Draft<'_> {
     fn even_out(&mut self) -> bool {
         let mut by_size: Vec<Place> = (0..self.shares.len()).collect();
         by_size.sort_by_key(|&place| (std::cmp::Reverse(self.size(place)), place));
+        let least = by_size.last().map_or(0, |&place| self.size(place));
         for from in by_size {
+            // Nobody has so few that this one, or one with less, could do better by giving.
+            if self.size(from) < least + 2 {
+                return false;
+            }
             if let Some(chain) = self.chain(from) {
                 let mut giver = from;
                 for (taker, partition) in chain {
