@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,8 @@ class Kafka:
         self.keep = keep
 
     def __enter__(self):
+        # Stopped then, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
         lines = self._script("start").splitlines()
         settings = dict(line.split("=", 1) for line in lines)
         self.version = settings["KAFKA_VERSION"]
@@ -76,13 +79,24 @@ class Cost:
     last_line: str
 
 
+# A command that takes longer hangs.
+PATIENCE = 600
+
+
 def measure(command, environment=None):
     """Runs a command to its end, its output into a pipe."""
-    done = subprocess.run([BUILT / "measure", *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, errors="replace", env={**os.environ, **(environment or {})})
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: {done.stderr}{done.stdout}")
-    figures, last_line = done.stdout.splitlines()[:2]
+    process = subprocess.Popen([BUILT / "measure", *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True, errors="replace", env={**os.environ, **(environment or {})},
+                               start_new_session=True)
+    try:
+        out, complaint = process.communicate(timeout=PATIENCE)
+    except BaseException:
+        # With what it runs.
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: {complaint}{out}")
+    figures, last_line = out.splitlines()[:2]
     wall, first_output, user, system, peak, lines, size = figures.split()
     return Cost(float(wall), float(first_output), float(user) + float(system), int(peak) * 1024 / 1e6, int(lines),
                 int(size), last_line)
