@@ -119,12 +119,12 @@ class Client:
 class Library(Client):
     """A Rust library, in bench/peers."""
 
-    def __init__(self, name, label):
-        super().__init__(label, ["consume"])
+    def __init__(self, name, label, program="consume-peers"):
+        super().__init__(label, [program])
         self.name = name
 
     def command(self, kafka, topic):
-        return ([BUILT / "consume", self.name, kafka.plaintext, topic.name, PARTITIONS, topic.records],)
+        return ([BUILT / self.needs[0], self.name, kafka.plaintext, topic.name, PARTITIONS, topic.records],)
 
 
 class FranzGo(Client):
@@ -132,26 +132,24 @@ class FranzGo(Client):
         return ([ROOT / "target" / "bench" / "franz-go", kafka.plaintext, topic.name, topic.records],)
 
 
-class Subscribe(Client):
-    options = []
-
-    def command(self, kafka, topic):
-        return ([hop(), "subscribe", "--no-auth", "-s", "EARLIEST", *self.options,
-                 f"kafka://{kafka.plaintext}/{topic.name}"],)
-
-    def verify(self, cost, topic):
-        # JSON is read and printed anew, with the same meaning but not the same bytes.
-        self.expect(topic, cost.lines, topic.records)
-
-
-class SubscribeRaw(Subscribe):
-    options = ["--raw"]
+class Printing(Client):
+    """One that prints each alert on a line."""
 
     def verify(self, cost, topic):
         self.expect(topic, (cost.lines, cost.bytes), (topic.records, topic.bytes + topic.records))
 
 
-class Kcat(SubscribeRaw):
+class Subscribe(Printing):
+    def __init__(self, label, *options):
+        super().__init__(label, ["hop"])
+        self.options = options
+
+    def command(self, kafka, topic):
+        return ([hop(), "subscribe", "--no-auth", "-s", "EARLIEST", *self.options,
+                 f"kafka://{kafka.plaintext}/{topic.name}"],)
+
+
+class Kcat(Printing):
     note = "ends after so many records (-c), since for the end of the topic (-e) it waits"
 
     def command(self, kafka, topic):
@@ -194,11 +192,11 @@ class Python(Client):
 
 
 CLIENTS = {
-    "batches": Library("batches", "hop, batches"),
-    "owned": Library("owned", "hop, owned messages"),
+    "batches": Library("batches", "hop, batches", "consume-hop"),
+    "owned": Library("owned", "hop, owned messages", "consume-hop"),
     "rdkafka": Library("rdkafka", "librdkafka (rdkafka)"),
-    "subscribe": Subscribe("hop subscribe", ["hop"]),
-    "subscribe-raw": SubscribeRaw("hop subscribe --raw", ["hop"]),
+    "subscribe": Subscribe("hop subscribe"),
+    "subscribe-raw": Subscribe("hop subscribe --raw", "--raw"),
     "kcat": Kcat("kcat -C", ["venv"]),
     "franz-go": FranzGo("franz-go", ["franz-go"]),
     "java": Java("Java's perf-test", []),

@@ -20,7 +20,7 @@ ABLE = ["batches", "owned", "rdkafka", "rskafka", "krafka"]
 
 def main():
     arguments = parse()
-    build("consume", "pace")
+    build("pace", *sorted({need for name in arguments.clients for need in CLIENTS[name].needs}))
     targets = Targets()
     figures = {name: [] for name in arguments.clients}
     with Kafka(arguments.keep) as kafka:
@@ -62,7 +62,7 @@ def read(kafka, name, number, arguments):
     kafka.new_topic(topic, arguments.partitions)
     warm_up = WARM_UP_SECONDS * arguments.rate
     records = warm_up + arguments.seconds * arguments.rate
-    reader = subprocess.Popen([BUILT / "consume", name, kafka.plaintext, topic, str(arguments.partitions), str(records),
+    reader = subprocess.Popen([BUILT / CLIENTS[name].needs[0], name, kafka.plaintext, topic, str(arguments.partitions), str(records),
                                str(warm_up)], stdout=subprocess.PIPE, text=True)
     try:
         subprocess.run([BUILT / "pace", kafka.plaintext, topic, str(arguments.partitions), str(records), str(SIZE),

@@ -8,7 +8,7 @@ pub(crate) fn alerts(size: usize) -> Vec<String> {
     (0..BATCH_BYTES.div_ceil(size)).map(|number| alert(number, size)).collect()
 }
 
-/// The alert of this number: JSON of about this size.
+/// The alert of this number: JSON of about this size, written as Python does.
 pub(crate) fn alert(number: usize, size: usize) -> String {
     let mut alert = format!("{{\"id\": {number}, \"positions\": [");
     for field in 0.. {
@@ -16,7 +16,7 @@ pub(crate) fn alert(number: usize, size: usize) -> String {
             break;
         }
         let value = (number * 31 + field * 7919) % 360_000;
-        alert.push_str(&format!("{}.{:03}, ", value / 1000, value % 1000));
+        alert.push_str(&format!("{:?}, ", value as f64 / 1000.0));
     }
     alert + "null]}"
 }

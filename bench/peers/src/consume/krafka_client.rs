@@ -5,7 +5,7 @@ use std::time::Duration;
 use krafka::Kafka;
 use krafka::consumer::AutoOffsetReset;
 
-use super::{Outcome, Seen, Task};
+use crate::reading::{Outcome, Seen, Task};
 
 pub(crate) async fn read(task: &Task) -> Outcome {
     let kafka = Kafka::builder(&task.broker).connect().await?;

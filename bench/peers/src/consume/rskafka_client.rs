@@ -9,7 +9,7 @@ use rskafka::client::ClientBuilder;
 use rskafka::client::consumer::{StartOffset, StreamConsumerBuilder};
 use rskafka::client::partition::UnknownTopicHandling;
 
-use super::{Outcome, Seen, Task};
+use crate::reading::{Outcome, Seen, Task};
 
 pub(crate) async fn read(task: &Task) -> Outcome {
     let client = ClientBuilder::new(vec![task.broker.clone()]).build().await?;

@@ -1,11 +1,25 @@
 //! This project's own client, in both of its ways to hand records over.
+//!
+//! A program of its own: what the others bring is not in its memory, and it is built without them.
+
+mod reading;
+
+use std::process::ExitCode;
 
 use hop::kafka::{Client, Consumer, StartOffset};
 
-use super::{Outcome, Seen, Task};
+use reading::{Outcome, Seen, Task, on_one_thread};
+
+fn main() -> ExitCode {
+    reading::main(|client, task| match client {
+        "batches" => on_one_thread(batches(task)),
+        "owned" => on_one_thread(owned(task)),
+        _ => Err("there is no such client".into()),
+    })
+}
 
 /// Batches of borrowed records.
-pub(crate) async fn batches(task: &Task) -> Outcome {
+async fn batches(task: &Task) -> Outcome {
     let mut consumer = consumer(task).await?;
     let mut seen = Seen::nothing_of(task);
     while let Some(batch) = consumer.next_batch().await? {
@@ -20,7 +34,7 @@ pub(crate) async fn batches(task: &Task) -> Outcome {
 }
 
 /// Messages to keep.
-pub(crate) async fn owned(task: &Task) -> Outcome {
+async fn owned(task: &Task) -> Outcome {
     let mut consumer = consumer(task).await?;
     let mut seen = Seen::nothing_of(task);
     while let Some(record) = consumer.next().await? {

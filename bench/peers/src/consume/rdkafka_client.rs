@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Outcome, Seen, Task};
+use crate::reading::{Outcome, Seen, Task};
 
 pub(crate) fn read(task: &Task) -> Outcome {
     let consumer: BaseConsumer = ClientConfig::new()

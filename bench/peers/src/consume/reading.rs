@@ -1,17 +1,13 @@
-//! Reads a topic from its beginning with one of the clients, to be measured from outside.
+//! What all readers have in common: what to read, and what was seen of it.
 //!
-//! `consume CLIENT BROKER TOPIC PARTITIONS RECORDS` reads exactly so many records, looks at the key and the value of
-//! each, prints how many records and bytes of keys and values it saw, and ends. With a sixth argument values begin with
-//! the time at which they were sent, as `pace` writes them: it prints also the median, the 99th percentile and the
-//! greatest of the microseconds that they took, without so many at the beginning.
+//! `consume-… CLIENT BROKER TOPIC PARTITIONS RECORDS` reads a topic from its beginning with one of the clients, to be
+//! measured from outside: exactly so many records. It looks at the key and the value of each, prints how many records and
+//! bytes of keys and values it saw, and ends. With a sixth argument values begin with the time at which they were sent, as
+//! `pace` writes them: it prints also the median, the 99th percentile and the greatest of the microseconds that they took,
+//! without so many records at the beginning.
 //!
-//! All have their default settings, but for what is stated in their file: they read without a group, or with one that
-//! they neither join nor commit for. Those that are asynchronous run on one thread, as `hop` does.
-
-mod hop_client;
-mod krafka_client;
-mod librdkafka;
-mod rskafka_client;
+//! All clients have their default settings, but for what is stated in their file: they read without a group, or with one
+//! that they neither join nor commit for. Those that are asynchronous run on one thread, as `hop` does.
 
 #[path = "../clock.rs"]
 mod clock;
@@ -20,20 +16,21 @@ use std::error::Error;
 use std::future::Future;
 use std::process::ExitCode;
 
-type Outcome = Result<Seen, Box<dyn Error>>;
+pub(crate) type Outcome = Result<Seen, Box<dyn Error>>;
 
 /// What to read.
-struct Task {
-    broker: String,
-    topic: String,
-    partitions: i32,
+pub(crate) struct Task {
+    pub(crate) broker: String,
+    pub(crate) topic: String,
+    #[allow(dead_code, reason = "hop finds out by itself")]
+    pub(crate) partitions: i32,
     records: u64,
     /// After how many records latencies count; `None` where values do not begin with a time.
     latencies_after: Option<u64>,
 }
 
 /// What was read.
-struct Seen {
+pub(crate) struct Seen {
     wanted: u64,
     records: u64,
     bytes: u64,
@@ -45,7 +42,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn nothing_of(task: &Task) -> Self {
+    pub(crate) fn nothing_of(task: &Task) -> Self {
         Self {
             wanted: task.records,
             records: 0,
@@ -58,7 +55,7 @@ impl Seen {
 
     /// A record; says whether it was the last.
     #[inline]
-    fn see(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> bool {
+    pub(crate) fn see(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> bool {
         for part in [key, value].into_iter().flatten() {
             self.bytes += part.len() as u64;
             self.sum += u64::from(part.last().copied().unwrap_or_default());
@@ -86,10 +83,11 @@ impl Seen {
     }
 }
 
-fn main() -> ExitCode {
+/// Reads with the client that the arguments name.
+pub(crate) fn main(read: impl FnOnce(&str, &Task) -> Outcome) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [client, broker, topic, partitions, records, optional @ ..] = &arguments[..] else {
-        eprintln!("usage: consume CLIENT BROKER TOPIC PARTITIONS RECORDS [LATENCIES_AFTER]");
+        eprintln!("arguments: CLIENT BROKER TOPIC PARTITIONS RECORDS [LATENCIES_AFTER]");
         return ExitCode::from(2);
     };
     let task = Task {
@@ -99,15 +97,7 @@ fn main() -> ExitCode {
         records: records.parse().expect("a number of records"),
         latencies_after: optional.first().map(|after| after.parse().expect("a number of records")),
     };
-    let outcome = match client.as_str() {
-        "batches" => on_one_thread(hop_client::batches(&task)),
-        "owned" => on_one_thread(hop_client::owned(&task)),
-        "rdkafka" => librdkafka::read(&task),
-        "rskafka" => on_one_thread(rskafka_client::read(&task)),
-        "krafka" => on_one_thread(krafka_client::read(&task)),
-        _ => Err(format!("there is no client '{client}'").into()),
-    };
-    match outcome {
+    match read(client, &task) {
         Ok(seen) => {
             seen.print();
             ExitCode::SUCCESS
@@ -119,6 +109,6 @@ fn main() -> ExitCode {
     }
 }
 
-fn on_one_thread(reading: impl Future<Output = Outcome>) -> Outcome {
+pub(crate) fn on_one_thread(reading: impl Future<Output = Outcome>) -> Outcome {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(reading)
 }
