@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hop::broker::Broker;
+use hop::broker::{Broker, Fault};
 use hop::kafka::{
     Assignor, Client, CommittedOffset, ConsumedRecord, Consumer, ConsumerEvent, Error, Group, GroupProtocol,
     Record, StartOffset, TopicPartition,
 };
 use hop::wire::error_code::ErrorCode;
+use hop::wire::messages::OffsetCommitRequest;
 
 const PARTITIONS: i32 = 6;
 
@@ -298,6 +299,30 @@ async fn commits_are_carried_out_in_their_order() {
     one.commit().await.unwrap();
     let committed = one.committed(std::slice::from_ref(&partition)).await.unwrap();
     assert_eq!(committed, [(partition, Some(CommittedOffset::new(200)))]);
+}
+
+#[tokio::test]
+async fn what_is_committed_in_the_background_is_kept_before_partitions_go() {
+    for (protocol, assignors) in protocols() {
+        let (broker, client) = start().await;
+        write(&client, 0..60).await;
+        let by_hand = client.consumer().topics(["t"]).group(quick(protocol, &assignors)).auto_commit(None);
+        let mut one = by_hand.start_at(StartOffset::Earliest).build().await.unwrap();
+        numbers(&mut one, 60).await;
+        let mut two = member(&client, quick(protocol, &assignors)).await;
+        while !matches!(one.next_event().await.unwrap().unwrap(), ConsumerEvent::Revoking(_)) {}
+        let loading = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
+        broker.misbehave(Fault::on::<OffsetCommitRequest>().answer(loading).times(3));
+        for number in 0..PARTITIONS {
+            one.mark(&TopicPartition::new("t", number), 10);
+        }
+        one.commit_soon().unwrap();
+        settle(&mut [&mut one, &mut two], &[3, 3]).await;
+        let committed = two.committed(&two.assignment()).await.unwrap();
+        let offsets: Vec<_> =
+            committed.iter().map(|(_, offset)| offset.as_ref().map(|offset| offset.offset)).collect();
+        assert_eq!(offsets, [Some(10); 3], "{protocol:?} {assignors:?}");
+    }
 }
 
 #[tokio::test]

@@ -175,6 +175,12 @@ impl Commits {
         [retry, deadline].into_iter().flatten().min()
     }
 
+    /// Whether an offset of this partition is to be committed still, or on its way.
+    pub(crate) fn holds(&self, partition: &TopicPartition) -> bool {
+        let is_sent = self.sent.as_ref().is_some_and(|sent| sent.offsets.contains_key(partition));
+        is_sent || self.waiting.contains_key(partition)
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.sent.is_none() && self.waiting.is_empty()
     }

@@ -35,6 +35,7 @@ pub(crate) struct ConsumerMember {
     target: BTreeSet<TopicPartition>,
     /// What the user is giving up, under this number.
     revoking: Option<(u64, BTreeSet<TopicPartition>)>,
+    revocations: u64,
     phase: Phase,
     /// What the next heartbeat has to say beside that this member is alive.
     tell_all: bool,
@@ -79,6 +80,7 @@ impl ConsumerMember {
             owned: BTreeSet::new(),
             target: BTreeSet::new(),
             revoking: None,
+            revocations: 0,
             phase: Phase::In,
             tell_all: true,
             tell_topics: false,
@@ -297,15 +299,10 @@ impl ConsumerMember {
         }
         let gone: BTreeSet<_> = self.owned.difference(&self.target).cloned().collect();
         if !gone.is_empty() {
-            self.number += 1;
+            self.revocations += 1;
             let partitions = gone.iter().cloned().collect();
-            self.actions.push_back(Action::Revoke { number: self.number, partitions });
-            self.revoking = Some((self.number, gone));
-            // The number of a request that is under way has passed.
-            if self.in_flight {
-                self.in_flight = false;
-                self.tell_all = true;
-            }
+            self.actions.push_back(Action::Revoke { number: self.revocations, partitions });
+            self.revoking = Some((self.revocations, gone));
             return;
         }
         let new: Vec<_> = self.target.difference(&self.owned).cloned().collect();

@@ -175,8 +175,7 @@ struct Task {
     events: mpsc::UnboundedSender<Event>,
     activity: Arc<Activity>,
     owned: BTreeSet<TopicPartition>,
-    /// What the consumer is giving up.
-    revoking: Option<(u64, Vec<TopicPartition>)>,
+    revoking: Option<Revoking>,
     /// How often partitions were lost, and which of them the last.
     losses: u64,
     lost: BTreeMap<TopicPartition, u64>,
@@ -190,6 +189,14 @@ struct Task {
     polls: u64,
     polled_at: Instant,
     overdue: bool,
+}
+
+/// What the consumer is giving up.
+struct Revoking {
+    number: u64,
+    partitions: Vec<TopicPartition>,
+    /// Once it has, until when what it committed of it may take to be kept.
+    confirm_by: Option<Instant>,
 }
 
 impl Task {
@@ -210,6 +217,7 @@ impl Task {
         loop {
             let now = Instant::now();
             self.watch(now);
+            self.give_up(now);
             self.act(now);
             self.commit(now);
             self.activity.set_lease(self.member.as_ref().and_then(Member::lease));
@@ -321,7 +329,8 @@ impl Task {
             (self.member.is_some() && !self.overdue && !self.activity.polling.load(Ordering::Relaxed))
                 .then(|| self.polled_at + self.membership.max_poll_interval);
         let member = self.member.as_ref().and_then(Member::wake_at);
-        [polls, member, self.commits.wake_at(), closing].into_iter().flatten().min()
+        let confirm = self.revoking.as_ref().and_then(|revoking| revoking.confirm_by);
+        [polls, member, confirm, self.commits.wake_at(), closing].into_iter().flatten().min()
     }
 
     fn act(&mut self, now: Instant) {
@@ -341,12 +350,29 @@ impl Task {
                     self.tell(Event::Assigned(partitions));
                 }
                 Action::Revoke { number, partitions } => {
-                    self.revoking = Some((number, partitions.clone()));
+                    self.revoking =
+                        Some(Revoking { number, partitions: partitions.clone(), confirm_by: None });
                     self.tell(Event::Revoke { number, partitions });
                 }
                 Action::Lost(partitions) => self.lose(partitions),
                 Action::Failed(failure) => self.on_failure(failure),
             }
+        }
+    }
+
+    /// Confirms that the consumer has given something up, once its commits of that have been answered: whoever gets it
+    /// next begins where they say.
+    fn give_up(&mut self, now: Instant) {
+        let Self { revoking, commits, .. } = self;
+        let is_done = |revoking: &mut Revoking| {
+            let is_kept = !revoking.partitions.iter().any(|partition| commits.holds(partition));
+            revoking.confirm_by.is_some_and(|until| is_kept || until <= now)
+        };
+        let Some(Revoking { number, partitions, .. }) = revoking.take_if(is_done) else { return };
+        self.owned.retain(|owned| !partitions.contains(owned));
+        self.commits.drop_lost(&partitions);
+        if let Some(member) = &mut self.member {
+            member.on_revoked(number, now);
         }
     }
 
@@ -410,12 +436,8 @@ impl Task {
                 }
             }
             Command::Revoked(number) => {
-                if let Some((_, partitions)) = self.revoking.take_if(|(expected, _)| *expected == number) {
-                    self.owned.retain(|owned| !partitions.contains(owned));
-                    self.commits.drop_lost(&partitions);
-                }
-                if let Some(member) = &mut self.member {
-                    member.on_revoked(number, Instant::now());
+                if let Some(revoking) = self.revoking.as_mut().filter(|revoking| revoking.number == number) {
+                    revoking.confirm_by = Some(Instant::now() + PATIENCE);
                 }
             }
             Command::Subscribe(topics) => {

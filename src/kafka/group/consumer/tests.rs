@@ -135,3 +135,29 @@ fn a_refused_commit_changes_nothing_for_who_is_away() {
         assert_eq!(said.epoch, LEAVE_FOR_NOW);
     }
 }
+
+#[test]
+fn what_is_answered_while_something_is_given_up_counts() {
+    let mut alone = Alone::new(None);
+    alone.settle(3, &[0, 1, 2]);
+    alone.now += INTERVAL;
+    alone.says();
+    alone.hears(answer(3, Some(&[0, 1])));
+    let [Action::Revoke { number, .. }] = alone.actions()[..] else { panic!("nothing is to be given up") };
+    // Before that is done, there is more.
+    alone.now += INTERVAL;
+    alone.says();
+    alone.hears(answer(3, Some(&[0])));
+    alone.now += INTERVAL;
+    alone.says();
+    alone.member.on_revoked(number, alone.now);
+    let [Action::Revoke { number, .. }] = alone.actions()[..] else { panic!("nothing is to be given up") };
+    alone.hears(answer(4, None));
+    assert_eq!(alone.member.identity(), Some(("me".to_owned(), 4)));
+    alone.member.on_revoked(number, alone.now);
+    let actions = alone.actions();
+    let [Action::Assigned(_), Action::Send { request: Request::Consumer(said), .. }] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((said.epoch, &said.owned, said.full), (4, &Some(partitions(&[0])), false));
+}
