@@ -326,6 +326,25 @@ async fn what_is_committed_in_the_background_is_kept_before_partitions_go() {
 }
 
 #[tokio::test]
+async fn what_was_handed_over_is_committed_while_nothing_comes() {
+    let (_broker, client) = start().await;
+    write(&client, 0..30).await;
+    let consumer = client.consumer().topics(["t"]).group("g").start_at(StartOffset::Earliest);
+    let mut reader = consumer.auto_commit(Some(Duration::from_millis(100))).build().await.unwrap();
+    numbers(&mut reader, 30).await;
+    let waiting = tokio::spawn(async move { reader.next().await });
+    let onlooker = client.consumer().whole_topics(["t"]).group("g").build().await.unwrap();
+    loop {
+        let committed = onlooker.committed(&onlooker.assignment()).await.unwrap();
+        if committed.iter().filter_map(|(_, offset)| offset.as_ref()).map(|of| of.offset).sum::<i64>() == 30 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    waiting.abort();
+}
+
+#[tokio::test]
 async fn a_group_may_keep_offsets_of_partitions_that_were_named() {
     let (_broker, client) = start().await;
     write(&client, 0..60).await;

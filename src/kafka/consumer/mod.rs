@@ -248,6 +248,9 @@ impl Consumer {
                 return Ok(None);
             }
             self.hear_group()?;
+            if let Some(group) = &mut self.group {
+                group.commit_if_due();
+            }
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
