@@ -33,6 +33,8 @@ pub(crate) struct ConsumerMember {
     owned: BTreeSet<TopicPartition>,
     /// What the broker wants this member to have.
     target: BTreeSet<TopicPartition>,
+    /// The broker was told what this member has, and may have given others what it was to have beside that.
+    target_in_doubt: bool,
     /// What the user is giving up, under this number.
     revoking: Option<(u64, BTreeSet<TopicPartition>)>,
     revocations: u64,
@@ -79,6 +81,7 @@ impl ConsumerMember {
             epoch: JOIN,
             owned: BTreeSet::new(),
             target: BTreeSet::new(),
+            target_in_doubt: false,
             revoking: None,
             revocations: 0,
             phase: Phase::In,
@@ -107,6 +110,7 @@ impl ConsumerMember {
             return None;
         }
         let heartbeat = self.heartbeat();
+        self.target_in_doubt |= heartbeat.owned.as_ref().is_some_and(|owned| !self.target.is_subset(owned));
         (self.tell_all, self.tell_topics, self.tell_owned) = (false, false, false);
         self.number += 1;
         (self.in_flight, self.sent_at) = (true, now);
@@ -281,6 +285,10 @@ impl ConsumerMember {
         }
         // No busy loop, whatever a broker says.
         self.interval = answer.interval.max(Duration::from_millis(100));
+        let was_in_doubt = std::mem::take(&mut self.target_in_doubt);
+        if was_in_doubt && answer.assignment.is_none() {
+            self.reconcile();
+        }
         if let Some(Assignment { partitions, unknown_topics }) = answer.assignment {
             self.target = partitions;
             self.reconcile();
@@ -303,6 +311,9 @@ impl ConsumerMember {
             let partitions = gone.iter().cloned().collect();
             self.actions.push_back(Action::Revoke { number: self.revocations, partitions });
             self.revoking = Some((self.revocations, gone));
+            return;
+        }
+        if self.target_in_doubt {
             return;
         }
         let new: Vec<_> = self.target.difference(&self.owned).cloned().collect();

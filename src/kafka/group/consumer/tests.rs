@@ -161,3 +161,25 @@ fn what_is_answered_while_something_is_given_up_counts() {
     };
     assert_eq!((said.epoch, &said.owned, said.full), (4, &Some(partitions(&[0])), false));
 }
+
+#[test]
+fn what_the_broker_may_have_given_to_others_is_not_taken_before_it_answers() {
+    for taken_back in [true, false] {
+        let mut alone = Alone::new(None);
+        alone.settle(3, &[0]);
+        alone.now += INTERVAL;
+        alone.says();
+        alone.hears(answer(4, Some(&[1])));
+        let [Action::Revoke { number, .. }] = alone.actions()[..] else {
+            panic!("nothing is to be given up")
+        };
+        // The broker hears that this member does not have 1, and need not wait for it to give that up.
+        alone.member.tell_all = true;
+        assert_eq!(alone.says().owned, Some(partitions(&[0])));
+        alone.member.on_revoked(number, alone.now);
+        assert_eq!(alone.actions(), []);
+        let assigned: &[i32] = if taken_back { &[] } else { &[1] };
+        alone.hears(answer(4, taken_back.then_some(&[])));
+        assert_eq!(alone.actions()[0], Action::Assigned(partitions(assigned).into_iter().collect()));
+    }
+}

@@ -92,9 +92,8 @@ impl ConsumerCoordinator {
         let knows = said.epoch == known.epoch
             || (said.epoch == known.previous
                 && said.owned.as_ref().is_some_and(|owned| owned.is_subset(&had)));
+        // It keeps what it has until it joins anew, or its session ends: it may not have heard of this yet.
         if !knows {
-            self.members.remove(&said.member_id);
-            self.assign();
             return answer(ErrorCode::FENCED_MEMBER_EPOCH, 0, None);
         }
         known.session = session;
