@@ -1,4 +1,4 @@
-//! The cluster that is administered, and what all tests want of it.
+//! The cluster that tests of the client use, and what all of them want of it.
 
 use std::time::Duration;
 
@@ -8,21 +8,25 @@ use hop::kafka::{Client, Error, Record};
 use hop::wire::error_code::ErrorCode;
 
 /// A client of Kafka, or of a broker of ours, which ends with it.
-pub(crate) struct Target {
-    pub(crate) client: Client,
-    pub(crate) admin: Admin,
+#[derive(Debug)]
+pub struct Target {
+    /// A client of it.
+    pub client: Client,
+    /// What administers it.
+    pub admin: Admin,
     /// Where members of groups connect.
-    pub(crate) address: String,
+    pub address: String,
     _ours: Option<Broker>,
 }
 
 /// Where the real Kafka is, if there is one.
-pub(crate) fn kafka() -> Option<String> {
+pub fn kafka() -> Option<String> {
     std::env::var("CONFORMANCE_BROKER").ok()
 }
 
 impl Target {
-    pub(crate) async fn new() -> Self {
+    /// The Kafka that `CONFORMANCE_BROKER` names, or a broker of ours.
+    pub async fn new() -> Self {
         let (address, ours) = match kafka() {
             Some(address) => (address, None),
             None => {
@@ -34,13 +38,13 @@ impl Target {
     }
 
     /// What is reached at an address.
-    pub(crate) async fn at(address: String, ours: Option<Broker>) -> Self {
+    pub async fn at(address: String, ours: Option<Broker>) -> Self {
         let client = Client::builder().bootstrap(&address).connect().await.unwrap();
         Self { admin: client.admin(), client, address, _ours: ours }
     }
 
     /// A topic that no other test has, with leaders for its partitions.
-    pub(crate) async fn topic(&self, partitions: i32) -> String {
+    pub async fn topic(&self, partitions: i32) -> String {
         let name = unique("admin");
         let topic = NewTopic::new(&name).partitions(partitions).replication_factor(1);
         let created = self.admin.create_topics(&[topic]).await.unwrap();
@@ -57,7 +61,7 @@ impl Target {
     }
 
     /// Writes records with these timestamps to a partition, one batch each.
-    pub(crate) async fn write(&self, topic: &str, partition: i32, timestamps: &[i64]) {
+    pub async fn write(&self, topic: &str, partition: i32, timestamps: &[i64]) {
         let producer = self.client.producer().build().unwrap();
         for &timestamp in timestamps {
             let record = Record::new(topic).value("v").partition(partition).timestamp(timestamp);
@@ -67,12 +71,12 @@ impl Target {
 }
 
 /// A name that no other test has.
-pub(crate) fn unique(what: &str) -> String {
+pub fn unique(what: &str) -> String {
     format!("{what}-{}", uuid::Uuid::new_v4().simple())
 }
 
 /// Waits until it is so: a Kafka makes things known to its brokers a little later.
-pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     for _ in 0..400 {
         if is_so().await {
             return;
@@ -83,13 +87,13 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
 }
 
 /// What came of the one thing that was asked about.
-pub(crate) fn only<K, T>(results: Vec<(K, T)>) -> T {
+pub fn only<K, T>(results: Vec<(K, T)>) -> T {
     assert_eq!(results.len(), 1);
     results.into_iter().next().unwrap().1
 }
 
 /// The code that something ended with.
-pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorCode {
+pub fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorCode {
     let error = result.unwrap_err();
     error.code().unwrap_or_else(|| panic!("without a code: {error}"))
 }
