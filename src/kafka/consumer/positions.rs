@@ -387,7 +387,8 @@ impl Positions {
                 }
                 if which == Which::Latest {
                     tracked.log_end = Some(found);
-                    tracked.end.get_or_insert(found);
+                    // Where the log was cut, the end that it had will not come again.
+                    tracked.end = Some(tracked.end.map_or(found, |end| end.min(found)));
                 }
                 Verdict::Nothing
             }
@@ -428,6 +429,7 @@ impl Positions {
                 tracked.checked_under = asked.leader_epoch;
                 tracked.epoch = epoch;
                 tracked.go_to(end);
+                tracked.forget_ends();
                 Verdict::Truncated { read_up_to: offset, diverges_at: end }
             }
             // The leader knows nothing of that epoch: the fetch will show whether the offset is there.

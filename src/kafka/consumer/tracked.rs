@@ -122,6 +122,11 @@ impl Tracked {
         }
     }
 
+    /// The log was cut: the ends that were seen are no longer its own.
+    pub(super) fn forget_ends(&mut self) {
+        (self.end, self.log_end, self.told_end) = (None, None, None);
+    }
+
     pub(super) fn prefer(&mut self, replica: BrokerId, until: Instant) {
         self.replica = Some((replica, until));
     }
