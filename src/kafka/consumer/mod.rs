@@ -100,6 +100,8 @@ pub struct Consumer {
     busy: HashSet<BrokerId>,
     answers: JoinSet<Answer>,
     refreshing: bool,
+    /// Whether topics were asked for by themselves, which tells their ids where the broker has any.
+    asked_for_ids: bool,
     /// When topics were last listed, to find those that match a pattern.
     listed_at: Instant,
     ready: VecDeque<Ready>,
@@ -469,14 +471,17 @@ impl Consumer {
     }
 
     fn refresh(&mut self) {
+        let wait = Backoff::RECONNECT.wait(self.failures.max(1), fastrand::f64());
+        self.refresh_after(wait.max(Backoff::REQUEST.wait(self.leaderless, fastrand::f64())));
+    }
+
+    fn refresh_after(&mut self, wait: Duration) {
         if self.refreshing {
             return;
         }
         self.refreshing = true;
         let cluster = Arc::clone(&self.cluster);
         let topics: Vec<_> = self.subscription.topics().cloned().collect();
-        let wait = Backoff::RECONNECT.wait(self.failures.max(1), fastrand::f64());
-        let wait = wait.max(Backoff::REQUEST.wait(self.leaderless, fastrand::f64()));
         self.answers.spawn(async move {
             tokio::time::sleep(wait).await;
             Answer::Refreshed(cluster.refresh(&topics, false).await)
@@ -529,8 +534,11 @@ impl Consumer {
                 Ok(committed) => {
                     let found: HashMap<_, _> = committed.into_iter().collect();
                     for (index, name) in asked {
+                        let was_there = self.subscription.was_there(&name);
                         match found.get(&name) {
-                            Some(committed) => self.positions.on_committed(index, committed.as_ref()),
+                            Some(committed) => {
+                                self.positions.on_committed(index, committed.as_ref(), was_there);
+                            }
                             // Nothing said is not the same as nothing committed.
                             None => self.positions.on_unreachable([index], Instant::now()),
                         }
@@ -576,6 +584,11 @@ impl Consumer {
             self.positions.ask_again(asked.iter().map(|from| from.index));
             return Ok(());
         }
+        if !std::mem::replace(&mut self.asked_for_ids, true) && self.subscription.lacks_ids() {
+            // What came with the login has none. Now that it holds up nothing they are asked for: without them another
+            // topic of the same name could not be told from the old.
+            self.refresh_after(Duration::ZERO);
+        }
         let whole = answer.code;
         let mut unanswered: HashMap<Index, FetchFrom> =
             asked.iter().map(|from| (from.index, *from)).collect();
@@ -592,6 +605,12 @@ impl Consumer {
                 preferred: data.preferred,
             };
             let verdict = self.positions.on_fetched(fetched, now);
+            if data.code == ErrorCode::UNKNOWN_TOPIC_ID
+                && let Some(group) = &mut self.group
+            {
+                // Commits name no ids: what is marked would count for another topic of that name.
+                group.forget(&data.name);
+            }
             if matches!(verdict, Verdict::Deliver) {
                 self.ready.push_back(Ready {
                     index: from.index,
@@ -685,7 +704,13 @@ impl Consumer {
                 }
                 self.events.push_back(ConsumerEvent::Truncated { partition, read_up_to, diverges_at });
             }
-            Verdict::Fail(error) => return Err(error),
+            Verdict::Fail(error) => {
+                // There may be another topic of this name one day.
+                if matches!(error, Error::UnknownTopic { .. }) {
+                    self.refresh();
+                }
+                return Err(error);
+            }
         }
         Ok(())
     }

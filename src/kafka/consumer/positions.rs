@@ -190,9 +190,15 @@ impl Positions {
             .collect()
     }
 
-    /// Takes the committed offset of a partition; without one it begins at the start.
-    pub(super) fn on_committed(&mut self, index: Index, committed: Option<&CommittedOffset>) {
-        let start = self.policy.start;
+    /// Takes the committed offset of a partition. Without one it begins where the user wants to start; one that was not
+    /// there then, at its beginning.
+    pub(super) fn on_committed(
+        &mut self,
+        index: Index,
+        committed: Option<&CommittedOffset>,
+        was_there: bool,
+    ) {
+        let start = if was_there { self.policy.start } else { StartOffset::Earliest };
         let Some(tracked) = self.partitions.get_mut(&index) else { return };
         tracked.in_flight = false;
         if tracked.position == Position::Committed {

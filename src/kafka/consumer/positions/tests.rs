@@ -338,12 +338,31 @@ fn a_committed_offset_is_where_reading_begins_and_is_checked_against_its_epoch()
     assert_eq!(positions.wants_committed(Instant::now()).len(), 1);
     assert!(positions.wants_committed(Instant::now()).is_empty(), "it is being asked for");
     let committed = CommittedOffset { leader_epoch: 3, ..CommittedOffset::new(6) };
-    positions.on_committed(0, Some(&committed));
+    positions.on_committed(0, Some(&committed), true);
     let asked = EndOfEpoch { index: 0, epoch: 3, leader_epoch: 3 };
     assert_eq!(ask_in(&mut positions, 3, 1), [(1, Ask::Epochs(vec![asked]))]);
     positions.on_end_of_epoch(asked, Ok((3, 10)), Instant::now());
     let fetch = FetchFrom { index: 0, offset: 6, leader_epoch: 3 };
     assert_eq!(ask_in(&mut positions, 3, 1), [(1, Ask::Fetch(vec![fetch]))]);
+}
+
+#[test]
+fn what_came_into_being_under_a_group_is_read_from_its_beginning_unless_it_was_read_before() {
+    let mut positions = positions(StartOffset::Latest, false, 0);
+    for partition in 0..3 {
+        positions.add_committed(TopicPartition::new("t", partition));
+    }
+    positions.wants_committed(Instant::now());
+    positions.on_committed(0, None, true);
+    positions.on_committed(1, None, false);
+    positions.on_committed(2, Some(&CommittedOffset::new(6)), false);
+    let latest = OffsetOf { index: 0, which: Which::Latest, leader_epoch: -1 };
+    let expected = [
+        (1, Ask::Offsets(vec![latest])),
+        (2, Ask::Fetch(vec![from(1, 0)])),
+        (3, Ask::Fetch(vec![from(2, 6)])),
+    ];
+    assert_eq!(asks(&mut positions, &[1, 2, 3]), expected);
 }
 
 #[test]
