@@ -11,6 +11,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+pub mod consuming;
 pub mod example_messages;
 pub mod fuzz_bodies;
 pub mod peer;

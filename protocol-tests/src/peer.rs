@@ -47,14 +47,14 @@ impl Peer {
                 (broker.address(), Some(broker))
             }
         };
-        Self::connect_to(address, broker).await
+        Self { _broker: broker, ..Self::connect_to(&address).await }
     }
 
-    /// Connects to what is reached at an address; a broker of ours ends with it.
-    pub async fn connect_to(address: String, broker: Option<Broker>) -> Self {
-        let stream = TcpStream::connect(&address).await.unwrap();
+    /// Connects to what is reached at an address.
+    pub async fn connect_to(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut peer = Self { stream, address, next: 0, _broker: broker, apis: Vec::new() };
+        let mut peer = Self { stream, address: address.to_owned(), next: 0, _broker: None, apis: Vec::new() };
         let versions = peer
             .ask_in(
                 3,

@@ -37,6 +37,11 @@ impl Target {
         Self::at(address, ours).await
     }
 
+    /// The Kafka that `CONFORMANCE_BROKER` names; without one there is nothing to test.
+    pub async fn real() -> Self {
+        Self::at(kafka().expect("CONFORMANCE_BROKER=host:port names a Kafka"), None).await
+    }
+
     /// What is reached at an address.
     pub async fn at(address: String, ours: Option<Broker>) -> Self {
         let client = Client::builder().bootstrap(&address).connect().await.unwrap();
@@ -45,19 +50,61 @@ impl Target {
 
     /// A topic that no other test has, with leaders for its partitions.
     pub async fn topic(&self, partitions: i32) -> String {
-        let name = unique("admin");
+        self.topic_with(partitions, &[]).await
+    }
+
+    /// The same, with settings.
+    pub async fn topic_with(&self, partitions: i32, configs: &[(&str, &str)]) -> String {
+        let name = unique("topic");
         let topic = NewTopic::new(&name).partitions(partitions).replication_factor(1);
-        let created = self.admin.create_topics(&[topic]).await.unwrap();
-        let (named, created) = created.into_iter().next().unwrap();
-        assert_eq!(named, name);
-        created.unwrap();
+        let topic = configs.iter().fold(topic, |topic, (name, value)| topic.config(*name, *value));
+        self.create(topic).await.unwrap();
+        self.wait_for_leaders(&name, partitions).await;
+        name
+    }
+
+    /// Deletes a topic, and makes another of its name.
+    pub async fn make_anew(&self, name: &str, partitions: i32) {
+        only(self.admin.delete_topics(&[name]).await.unwrap()).unwrap();
+        self.make_again(name, partitions).await;
+    }
+
+    /// Makes a topic of a name whose last topic is being deleted.
+    pub async fn make_again(&self, name: &str, partitions: i32) {
+        eventually("the name is free again", async || {
+            let topic = NewTopic::new(name).partitions(partitions).replication_factor(1);
+            match self.create(topic).await {
+                Ok(()) => true,
+                Err(Error::Refused { code: ErrorCode::TOPIC_ALREADY_EXISTS, .. }) => false,
+                Err(error) => panic!("{error}"),
+            }
+        })
+        .await;
+        self.wait_for_leaders(name, partitions).await;
+    }
+
+    async fn create(&self, topic: NewTopic) -> Result<(), Error> {
+        only(self.admin.create_topics(&[topic]).await.unwrap()).map(drop)
+    }
+
+    /// Makes a topic grow, and waits until it has.
+    pub async fn grow(&self, name: &str, partitions: i32) {
+        self.admin.create_partitions(name, partitions).await.unwrap();
+        self.wait_for_leaders(name, partitions).await;
+    }
+
+    async fn wait_for_leaders(&self, name: &str, partitions: i32) {
         eventually("the topic has leaders", async || {
-            let described = self.client.describe_topics(&[&name]).await.unwrap();
+            let described = self.client.describe_topics(&[name]).await.unwrap();
             let leaders = described[0].partitions.iter().filter(|partition| partition.leader.is_some());
             leaders.count() == usize::try_from(partitions).unwrap()
         })
         .await;
-        name
+    }
+
+    /// A client that learns nothing from what is asked of the other.
+    pub async fn another_client(&self) -> Client {
+        Client::builder().bootstrap(&self.address).connect().await.unwrap()
     }
 
     /// Writes records with these timestamps to a partition, one batch each.
@@ -65,6 +112,15 @@ impl Target {
         let producer = self.client.producer().build().unwrap();
         for &timestamp in timestamps {
             let record = Record::new(topic).value("v").partition(partition).timestamp(timestamp);
+            producer.send(record).await.unwrap().await.unwrap();
+        }
+    }
+
+    /// Writes these values to a partition, one batch each, with a client that looks at the topic anew.
+    pub async fn write_values(&self, topic: &str, partition: i32, values: impl IntoIterator<Item = String>) {
+        let producer = self.another_client().await.producer().build().unwrap();
+        for value in values {
+            let record = Record::new(topic).value(value).partition(partition);
             producer.send(record).await.unwrap().await.unwrap();
         }
     }
