@@ -53,7 +53,7 @@ use super::group::{CommittedOffset, offsets, task};
 use super::metadata::{BrokerId, Snapshot};
 use super::topic_partition::TopicPartition;
 use crate::wire::error_code::{ErrorCode, Reaction};
-use crate::wire::record::{Batches, DecodeLimits, last_leader_epoch, next_offset};
+use crate::wire::record::{Batches, DecodeLimits, RecordError, last_leader_epoch, next_offset};
 
 /// Reads partitions.
 ///
@@ -140,8 +140,10 @@ struct Ready {
     before: Option<i64>,
     /// The offset after the last batch that could be read.
     reached: i64,
-    /// The offset behind all of it.
-    next: i64,
+    /// The offset behind all of it; `None` where the last header cannot be believed.
+    next: Option<i64>,
+    /// No batch goes beyond this offset: where one seems to, its offset is damaged, which no checksum covers.
+    limit: i64,
 }
 
 impl Consumer {
@@ -308,30 +310,38 @@ impl Consumer {
                 continue;
             };
             let (name, index, reached) = (name.clone(), ready.index, ready.reached);
-            let behind = ready.batches.next_offset();
-            match ready.batches.next() {
+            let batch = match ready.batches.next() {
                 None => {
-                    self.positions.on_handed_over(index, ready.next.max(reached));
+                    let next = ready.next;
                     self.ready.pop_front();
+                    match next {
+                        Some(next) => self.positions.on_handed_over(index, next.max(reached)),
+                        None => self.positions.rewind(index, reached.saturating_add(1)),
+                    }
+                    continue;
                 }
-                Some(Err(source)) => {
+                Some(Ok(batch)) if batch.next_offset() > ready.limit => {
+                    let field = "a batch's last offset";
+                    Err(RecordError::Impossible { field, value: batch.last_offset() })
+                }
+                Some(batch) => batch,
+            };
+            match batch {
+                Err(source) => {
                     let damaged = Error::Damaged {
                         topic: name.topic.to_string(),
                         partition: name.partition,
                         offset: reached,
                         source,
                     };
-                    self.ready.pop_front();
                     if !self.skip_damaged {
+                        self.ready.pop_front();
                         self.positions.rewind(index, reached);
                         return Err(damaged);
                     }
-                    // What its header says of where it ends may be damaged, too, but it does not go back.
-                    let behind = behind.unwrap_or_default().max(reached.saturating_add(1));
-                    tracing::warn!(error = %damaged, next_offset = behind, "records are passed over");
-                    self.positions.rewind(index, behind);
+                    tracing::warn!(error = %damaged, "records are passed over");
                 }
-                Some(Ok(batch)) => {
+                Ok(batch) => {
                     ready.reached = batch.next_offset();
                     if ready.filter.passes(&batch) {
                         let (from, before) = (ready.from, ready.before);
@@ -470,6 +480,17 @@ impl Consumer {
         self.ready.retain(|ready| ready.index != index);
     }
 
+    /// What is told along with the login has no ids of topics. They are asked for when that holds up nothing: without
+    /// them, another topic of the same name could not be told from the old.
+    fn ask_for_ids(&mut self) {
+        if !self.positions.all_finished()
+            && !std::mem::replace(&mut self.asked_for_ids, true)
+            && self.subscription.lacks_ids()
+        {
+            self.refresh_after(Duration::ZERO);
+        }
+    }
+
     fn refresh(&mut self) {
         let wait = Backoff::RECONNECT.wait(self.failures.max(1), fastrand::f64());
         self.refresh_after(wait.max(Backoff::REQUEST.wait(self.leaderless, fastrand::f64())));
@@ -584,11 +605,6 @@ impl Consumer {
             self.positions.ask_again(asked.iter().map(|from| from.index));
             return Ok(());
         }
-        if !std::mem::replace(&mut self.asked_for_ids, true) && self.subscription.lacks_ids() {
-            // What came with the login has none. Now that it holds up nothing they are asked for: without them another
-            // topic of the same name could not be told from the old.
-            self.refresh_after(Duration::ZERO);
-        }
         let whole = answer.code;
         let mut unanswered: HashMap<Index, FetchFrom> =
             asked.iter().map(|from| (from.index, *from)).collect();
@@ -596,11 +612,15 @@ impl Consumer {
         for data in answer.partitions {
             let index = self.positions.index(&data.name);
             let Some(from) = index.and_then(|index| unanswered.remove(&index)) else { continue };
+            let batches = Batches::new(data.records.clone(), DecodeLimits::default());
+            let limit = if data.high_watermark >= 0 { data.high_watermark } else { i64::MAX };
+            let next = next_offset(&data.records).filter(|&next| next <= limit);
             let fetched = Fetched {
                 asked: from,
                 code: data.code,
                 end: data.end,
-                next: next_offset(&data.records),
+                next: next.or_else(|| batches.has_next().then_some(from.offset)),
+                cut: !data.records.is_empty() && !batches.has_next(),
                 epoch: last_leader_epoch(&data.records),
                 preferred: data.preferred,
             };
@@ -614,7 +634,7 @@ impl Consumer {
             if matches!(verdict, Verdict::Deliver) {
                 self.ready.push_back(Ready {
                     index: from.index,
-                    batches: Batches::new(data.records, DecodeLimits::default()),
+                    batches,
                     filter: AbortFilter::new(match self.limits.isolation {
                         Isolation::ReadCommitted => &data.aborted,
                         Isolation::ReadUncommitted => &[],
@@ -622,7 +642,8 @@ impl Consumer {
                     from: from.offset,
                     before: self.positions.stop_before(from.index),
                     reached: from.offset,
-                    next: fetched.next.unwrap_or(from.offset),
+                    next,
+                    limit,
                 });
             } else if let Err(error) = self.on_verdict(from.index, verdict) {
                 failure = Some(error);
@@ -642,6 +663,7 @@ impl Consumer {
         }
         // The next records are on their way while these are handled.
         self.ask();
+        self.ask_for_ids();
         failure.map_or(Ok(()), Err)
     }
 

@@ -102,6 +102,8 @@ pub(super) struct Fetched {
     pub(super) end: i64,
     /// The offset after the last batch that came, if any came.
     pub(super) next: Option<i64>,
+    /// Whether all that came was the beginning of a batch.
+    pub(super) cut: bool,
     /// The leader epoch of that batch; -1 where it is not known.
     pub(super) epoch: i32,
     /// A replica that is nearer than the leader.
@@ -321,6 +323,10 @@ impl Positions {
                         Verdict::Deliver
                     }
                     Some(_) => Verdict::Nothing,
+                    None if fetched.cut => {
+                        tracked.wait(now);
+                        Verdict::Nothing
+                    }
                     None => tracked.at_end(),
                 }
             }

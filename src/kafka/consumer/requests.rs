@@ -58,6 +58,8 @@ pub(super) struct PartitionData {
     pub(super) name: TopicPartition,
     pub(super) code: ErrorCode,
     pub(super) end: i64,
+    /// No record beyond it is handed out; -1 where it is not known.
+    pub(super) high_watermark: i64,
     pub(super) records: Bytes,
     pub(super) aborted: Vec<AbortedTransaction>,
     pub(super) preferred: Option<BrokerId>,
@@ -143,6 +145,7 @@ impl FetchCall {
                 name: TopicPartition::new(Arc::clone(&named), data.partition_index),
                 code: ErrorCode(data.error_code),
                 end: end(self.request.isolation_level, data.last_stable_offset, data.high_watermark),
+                high_watermark: data.high_watermark,
                 records: data.records.unwrap_or_default(),
                 aborted: data.aborted_transactions.unwrap_or_default(),
                 preferred: Some(data.preferred_read_replica.0).filter(|&replica| replica >= 0),

@@ -45,7 +45,7 @@ fn from(index: Index, offset: i64) -> FetchFrom {
 }
 
 fn answer(asked: FetchFrom, code: ErrorCode, end: i64, next: Option<i64>) -> Fetched {
-    Fetched { asked, code, end, next, epoch: -1, preferred: None }
+    Fetched { asked, code, end, next, cut: false, epoch: -1, preferred: None }
 }
 
 #[test]
