@@ -434,6 +434,58 @@ async fn damaged_records_are_reported_with_their_place() {
     assert!(matches!(error, Error::Damaged { partition: 0, .. }), "{error}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_never_comes_whole_is_not_asked_for_without_pause() {
+    let fetches = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&fetches);
+    let peer = Peer::start(move |asked| {
+        if asked.api == ApiKey::Fetch {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        Answer::Normally
+    })
+    .await;
+    peer.log(|log| {
+        log.append(&batch(-1, false, "a"));
+        let (_, stored) = &mut log.batches[0];
+        *stored = stored.slice(..stored.len() - 1);
+    });
+    let client = connect(&peer).await.unwrap();
+    let mut consumer =
+        client.consumer().topics([TOPIC]).start_at(StartOffset::Earliest).build().await.unwrap();
+    let minute = tokio::time::timeout(Duration::from_secs(60), consumer.next_batch()).await;
+    assert!(minute.is_err(), "it goes on trying");
+    let fetches = fetches.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((30..1000).contains(&fetches), "{fetches} fetches in a minute");
+}
+
+/// No checksum covers the offset of a batch, and one that does not hold vouches for nothing.
+#[tokio::test]
+async fn where_a_damaged_batch_says_that_it_ends_is_not_where_reading_goes_on() {
+    for (field, at, bit) in [("offset", 2, 1), ("last offset", 23, 0x40), ("length", 8, 0x80)] {
+        let peer = Peer::start(normally).await;
+        peer.log(|log| {
+            for value in ["0", "1", "2", "3"] {
+                log.append(&batch(-1, false, value));
+            }
+            let (_, stored) = &mut log.batches[1];
+            let mut damaged = BytesMut::from(&stored[..]);
+            damaged[at] ^= bit;
+            *stored = damaged.freeze();
+        });
+        let client = connect(&peer).await.unwrap();
+        let error = read_all(&client).await.unwrap_err();
+        assert!(matches!(error, Error::Damaged { offset: 1, .. }), "{field}: {error}");
+        let consumer = client.consumer().topics([TOPIC]).start_at(StartOffset::Earliest).stop_at_end(true);
+        let mut consumer = consumer.skip_damaged(true).build().await.unwrap();
+        let mut values = Vec::new();
+        while let Some(record) = consumer.next().await.unwrap() {
+            values.push(String::from_utf8_lossy(&record.value.unwrap()).into_owned());
+        }
+        assert_eq!(values, ["0", "2", "3"], "{field}");
+    }
+}
+
 // ---- Leaders, connections, resources ------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]

@@ -123,8 +123,9 @@ impl Cluster {
         snapshot
     }
 
-    /// Asks for the topics of interest and `topics` anew, unless someone else just did. `create` lets the broker make
-    /// topics that do not exist, where it is set up to.
+    /// Asks for the topics of interest and `topics` anew, unless someone else just did. `create` asks for `topics` alone
+    /// and lets the broker make those that do not exist, where it is set up to: another that was deleted is not to come
+    /// back by it.
     pub(super) async fn refresh(&self, topics: &[Arc<str>], create: bool) -> Result<Arc<Snapshot>, Error> {
         let (all, grown) = {
             let mut known = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +138,7 @@ impl Cluster {
         if *refreshes > seen && !grown {
             return Ok(self.snapshot.load_full());
         }
-        let request = metadata_request(Some(&all), create);
+        let request = metadata_request(Some(if create { topics } else { &all }), create);
         let response = self.ask(&request).await?;
         match ErrorCode(response.error_code) {
             ErrorCode::NONE => self.accept(&response),

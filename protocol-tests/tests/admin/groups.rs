@@ -3,9 +3,9 @@
 use hop::kafka::admin::{ConfigChange, ConfigResource, ConfigSource, GroupState, GroupType};
 use hop::kafka::{CommittedOffset, TopicPartition};
 use hop::wire::error_code::ErrorCode;
+use protocol_tests::target::{Target, code, eventually, kafka, only, unique};
 
 use crate::members::Member;
-use crate::target::{Target, code, eventually, kafka, only, unique};
 
 async fn state(target: &Target, group: &str) -> GroupState {
     only(target.admin.describe_groups(&[group]).await.unwrap()).unwrap().state

@@ -19,5 +19,4 @@ mod offsets;
 mod old_broker;
 mod routing;
 mod security;
-mod target;
 mod topics;

@@ -3,8 +3,7 @@
 use hop::kafka::admin::{ListedOffset, OffsetSpec};
 use hop::kafka::{Error, TopicPartition};
 use hop::wire::error_code::ErrorCode;
-
-use crate::target::{Target, code, unique};
+use protocol_tests::target::{Target, code, unique};
 
 pub(crate) async fn offset(target: &Target, topic: &str, partition: i32, spec: OffsetSpec) -> ListedOffset {
     let wanted = [(TopicPartition::new(topic, partition), spec)];

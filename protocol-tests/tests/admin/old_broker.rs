@@ -10,12 +10,12 @@ use hop::kafka::{Error, TopicPartition};
 use hop::wire::message::{RequestHead, decode_response, encode_response};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Request, StrBytes};
+use protocol_tests::target::{Target, unique};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::groups::{classic_groups, offsets_are_set};
 use crate::offsets::deletes_records;
-use crate::target::{Target, unique};
 use crate::topics::{describes_the_cluster, topics_come_and_go};
 
 /// The newest versions of Kafka 2.1; it has none of the requests that are missing here.

@@ -8,8 +8,7 @@ use hop::kafka::admin::{Admin, ConfigResource, NewTopic, OffsetSpec};
 use hop::kafka::{Client, CommittedOffset, Error, TopicPartition};
 use hop::wire::error_code::ErrorCode;
 use kafka_protocol::messages::*;
-
-use crate::target::{code, only, unique};
+use protocol_tests::target::{code, only, unique};
 
 async fn admin(broker: &Broker) -> Admin {
     Client::builder().bootstrap(&broker.bootstrap()).connect().await.unwrap().admin()

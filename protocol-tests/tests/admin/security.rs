@@ -7,8 +7,7 @@ use hop::kafka::admin::{
 };
 use hop::kafka::{Client, Error, Sasl, Tls};
 use hop::wire::error_code::ErrorCode;
-
-use crate::target::{Target, code, eventually, kafka, only, unique};
+use protocol_tests::target::{Target, code, eventually, kafka, only, unique};
 
 fn is_unsupported<T: std::fmt::Debug>(result: Result<T, Error>, name: &str) {
     let error = result.unwrap_err();

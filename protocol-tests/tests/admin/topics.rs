@@ -3,8 +3,7 @@
 use hop::kafka::admin::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, NewTopic};
 use hop::kafka::{Address, Error};
 use hop::wire::error_code::ErrorCode;
-
-use crate::target::{Target, code, eventually, kafka, only, unique};
+use protocol_tests::target::{Target, code, eventually, kafka, only, unique};
 
 #[tokio::test]
 async fn topics_are_made_grow_and_go() {

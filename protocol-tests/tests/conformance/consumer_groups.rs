@@ -4,9 +4,10 @@ use hop::wire::error_code::ErrorCode;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::Request;
+use protocol_tests::peer::{Peer, Topic, code, text};
+use protocol_tests::target::unique;
 
 use crate::groups::{commit, committed_offset};
-use crate::peer::{Peer, Topic, code, text, unique};
 
 /// Whether the broker offers such groups. One that does not says so in the answer to a heartbeat.
 async fn offered(peer: &mut Peer) -> bool {

@@ -10,8 +10,8 @@ use kafka_protocol::messages::offset_commit_request::{
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::*;
-
-use crate::peer::{Peer, Topic, code, text, unique};
+use protocol_tests::peer::{Peer, Topic, code, text};
+use protocol_tests::target::unique;
 
 fn join(group: &str, member: &str) -> JoinGroupRequest {
     let protocol =

@@ -12,8 +12,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{
 use kafka_protocol::messages::{
     BrokerId, DeleteRecordsRequest, FetchRequest, OffsetForLeaderEpochRequest, TopicName,
 };
-
-use crate::peer::{Peer, Records, code, fetch_request, now};
+use protocol_tests::peer::{Peer, Records, code, fetch_request, now};
 
 pub(crate) fn values(data: &PartitionData) -> Vec<(i64, String)> {
     let records = data.records.clone().unwrap_or_default();

@@ -13,8 +13,8 @@ use kafka_protocol::messages::{
     ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
     DescribeConfigsRequest, IncrementalAlterConfigsRequest, MetadataRequest, TopicName,
 };
-
-use crate::peer::{Peer, code, text, unique};
+use protocol_tests::peer::{Peer, code, text};
+use protocol_tests::target::unique;
 
 const TOPIC: i8 = 2;
 

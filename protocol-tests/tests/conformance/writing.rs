@@ -4,8 +4,8 @@ use bytes::Bytes;
 use hop::wire::Compression;
 use hop::wire::error_code::ErrorCode;
 use kafka_protocol::messages::{InitProducerIdRequest, ProducerId};
-
-use crate::peer::{Peer, Records, Topic, code, now, produce_request, unique};
+use protocol_tests::peer::{Peer, Records, Topic, code, now, produce_request};
+use protocol_tests::target::unique;
 
 #[tokio::test]
 async fn offsets_follow_one_another() {

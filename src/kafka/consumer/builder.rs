@@ -261,6 +261,7 @@ impl ConsumerBuilder {
             busy: HashSet::new(),
             answers: JoinSet::new(),
             refreshing: false,
+            asked_for_ids: false,
             listed_at: Instant::now(),
             ready: VecDeque::new(),
             events: VecDeque::new(),

@@ -53,7 +53,7 @@ use super::group::{CommittedOffset, offsets, task};
 use super::metadata::{BrokerId, Snapshot};
 use super::topic_partition::TopicPartition;
 use crate::wire::error_code::{ErrorCode, Reaction};
-use crate::wire::record::{Batches, DecodeLimits, last_leader_epoch, next_offset};
+use crate::wire::record::{Batches, DecodeLimits, RecordError, last_leader_epoch, next_offset};
 
 /// Reads partitions.
 ///
@@ -100,6 +100,8 @@ pub struct Consumer {
     busy: HashSet<BrokerId>,
     answers: JoinSet<Answer>,
     refreshing: bool,
+    /// Whether topics were asked for by themselves, which tells their ids where the broker has any.
+    asked_for_ids: bool,
     /// When topics were last listed, to find those that match a pattern.
     listed_at: Instant,
     ready: VecDeque<Ready>,
@@ -138,8 +140,10 @@ struct Ready {
     before: Option<i64>,
     /// The offset after the last batch that could be read.
     reached: i64,
-    /// The offset behind all of it.
-    next: i64,
+    /// The offset behind all of it; `None` where the last header cannot be believed.
+    next: Option<i64>,
+    /// No batch goes beyond this offset: where one seems to, its offset is damaged, which no checksum covers.
+    limit: i64,
 }
 
 impl Consumer {
@@ -306,30 +310,38 @@ impl Consumer {
                 continue;
             };
             let (name, index, reached) = (name.clone(), ready.index, ready.reached);
-            let behind = ready.batches.next_offset();
-            match ready.batches.next() {
+            let batch = match ready.batches.next() {
                 None => {
-                    self.positions.on_handed_over(index, ready.next.max(reached));
+                    let next = ready.next;
                     self.ready.pop_front();
+                    match next {
+                        Some(next) => self.positions.on_handed_over(index, next.max(reached)),
+                        None => self.positions.rewind(index, reached.saturating_add(1)),
+                    }
+                    continue;
                 }
-                Some(Err(source)) => {
+                Some(Ok(batch)) if batch.next_offset() > ready.limit => {
+                    let field = "a batch's last offset";
+                    Err(RecordError::Impossible { field, value: batch.last_offset() })
+                }
+                Some(batch) => batch,
+            };
+            match batch {
+                Err(source) => {
                     let damaged = Error::Damaged {
                         topic: name.topic.to_string(),
                         partition: name.partition,
                         offset: reached,
                         source,
                     };
-                    self.ready.pop_front();
                     if !self.skip_damaged {
+                        self.ready.pop_front();
                         self.positions.rewind(index, reached);
                         return Err(damaged);
                     }
-                    // What its header says of where it ends may be damaged, too, but it does not go back.
-                    let behind = behind.unwrap_or_default().max(reached.saturating_add(1));
-                    tracing::warn!(error = %damaged, next_offset = behind, "records are passed over");
-                    self.positions.rewind(index, behind);
+                    tracing::warn!(error = %damaged, "records are passed over");
                 }
-                Some(Ok(batch)) => {
+                Ok(batch) => {
                     ready.reached = batch.next_offset();
                     if ready.filter.passes(&batch) {
                         let (from, before) = (ready.from, ready.before);
@@ -468,15 +480,29 @@ impl Consumer {
         self.ready.retain(|ready| ready.index != index);
     }
 
+    /// What is told along with the login has no ids of topics. They are asked for when that holds up nothing: without
+    /// them, another topic of the same name could not be told from the old.
+    fn ask_for_ids(&mut self) {
+        if !self.positions.all_finished()
+            && !std::mem::replace(&mut self.asked_for_ids, true)
+            && self.subscription.lacks_ids()
+        {
+            self.refresh_after(Duration::ZERO);
+        }
+    }
+
     fn refresh(&mut self) {
+        let wait = Backoff::RECONNECT.wait(self.failures.max(1), fastrand::f64());
+        self.refresh_after(wait.max(Backoff::REQUEST.wait(self.leaderless, fastrand::f64())));
+    }
+
+    fn refresh_after(&mut self, wait: Duration) {
         if self.refreshing {
             return;
         }
         self.refreshing = true;
         let cluster = Arc::clone(&self.cluster);
         let topics: Vec<_> = self.subscription.topics().cloned().collect();
-        let wait = Backoff::RECONNECT.wait(self.failures.max(1), fastrand::f64());
-        let wait = wait.max(Backoff::REQUEST.wait(self.leaderless, fastrand::f64()));
         self.answers.spawn(async move {
             tokio::time::sleep(wait).await;
             Answer::Refreshed(cluster.refresh(&topics, false).await)
@@ -529,8 +555,11 @@ impl Consumer {
                 Ok(committed) => {
                     let found: HashMap<_, _> = committed.into_iter().collect();
                     for (index, name) in asked {
+                        let was_there = self.subscription.was_there(&name);
                         match found.get(&name) {
-                            Some(committed) => self.positions.on_committed(index, committed.as_ref()),
+                            Some(committed) => {
+                                self.positions.on_committed(index, committed.as_ref(), was_there);
+                            }
                             // Nothing said is not the same as nothing committed.
                             None => self.positions.on_unreachable([index], Instant::now()),
                         }
@@ -583,19 +612,29 @@ impl Consumer {
         for data in answer.partitions {
             let index = self.positions.index(&data.name);
             let Some(from) = index.and_then(|index| unanswered.remove(&index)) else { continue };
+            let batches = Batches::new(data.records.clone(), DecodeLimits::default());
+            let limit = if data.high_watermark >= 0 { data.high_watermark } else { i64::MAX };
+            let next = next_offset(&data.records).filter(|&next| next <= limit);
             let fetched = Fetched {
                 asked: from,
                 code: data.code,
                 end: data.end,
-                next: next_offset(&data.records),
+                next: next.or_else(|| batches.has_next().then_some(from.offset)),
+                cut: !data.records.is_empty() && !batches.has_next(),
                 epoch: last_leader_epoch(&data.records),
                 preferred: data.preferred,
             };
             let verdict = self.positions.on_fetched(fetched, now);
+            if data.code == ErrorCode::UNKNOWN_TOPIC_ID
+                && let Some(group) = &mut self.group
+            {
+                // Commits name no ids: what is marked would count for another topic of that name.
+                group.forget(&data.name);
+            }
             if matches!(verdict, Verdict::Deliver) {
                 self.ready.push_back(Ready {
                     index: from.index,
-                    batches: Batches::new(data.records, DecodeLimits::default()),
+                    batches,
                     filter: AbortFilter::new(match self.limits.isolation {
                         Isolation::ReadCommitted => &data.aborted,
                         Isolation::ReadUncommitted => &[],
@@ -603,7 +642,8 @@ impl Consumer {
                     from: from.offset,
                     before: self.positions.stop_before(from.index),
                     reached: from.offset,
-                    next: fetched.next.unwrap_or(from.offset),
+                    next,
+                    limit,
                 });
             } else if let Err(error) = self.on_verdict(from.index, verdict) {
                 failure = Some(error);
@@ -623,6 +663,7 @@ impl Consumer {
         }
         // The next records are on their way while these are handled.
         self.ask();
+        self.ask_for_ids();
         failure.map_or(Ok(()), Err)
     }
 
@@ -685,7 +726,13 @@ impl Consumer {
                 }
                 self.events.push_back(ConsumerEvent::Truncated { partition, read_up_to, diverges_at });
             }
-            Verdict::Fail(error) => return Err(error),
+            Verdict::Fail(error) => {
+                // There may be another topic of this name one day.
+                if matches!(error, Error::UnknownTopic { .. }) {
+                    self.refresh();
+                }
+                return Err(error);
+            }
         }
         Ok(())
     }

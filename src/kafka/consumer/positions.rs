@@ -102,6 +102,8 @@ pub(super) struct Fetched {
     pub(super) end: i64,
     /// The offset after the last batch that came, if any came.
     pub(super) next: Option<i64>,
+    /// Whether all that came was the beginning of a batch.
+    pub(super) cut: bool,
     /// The leader epoch of that batch; -1 where it is not known.
     pub(super) epoch: i32,
     /// A replica that is nearer than the leader.
@@ -190,9 +192,15 @@ impl Positions {
             .collect()
     }
 
-    /// Takes the committed offset of a partition; without one it begins at the start.
-    pub(super) fn on_committed(&mut self, index: Index, committed: Option<&CommittedOffset>) {
-        let start = self.policy.start;
+    /// Takes the committed offset of a partition. Without one it begins where the user wants to start; one that was not
+    /// there then, at its beginning.
+    pub(super) fn on_committed(
+        &mut self,
+        index: Index,
+        committed: Option<&CommittedOffset>,
+        was_there: bool,
+    ) {
+        let start = if was_there { self.policy.start } else { StartOffset::Earliest };
         let Some(tracked) = self.partitions.get_mut(&index) else { return };
         tracked.in_flight = false;
         if tracked.position == Position::Committed {
@@ -315,6 +323,10 @@ impl Positions {
                         Verdict::Deliver
                     }
                     Some(_) => Verdict::Nothing,
+                    None if fetched.cut => {
+                        tracked.wait(now);
+                        Verdict::Nothing
+                    }
                     None => tracked.at_end(),
                 }
             }
@@ -387,7 +399,8 @@ impl Positions {
                 }
                 if which == Which::Latest {
                     tracked.log_end = Some(found);
-                    tracked.end.get_or_insert(found);
+                    // Where the log was cut, the end that it had will not come again.
+                    tracked.end = Some(tracked.end.map_or(found, |end| end.min(found)));
                 }
                 Verdict::Nothing
             }
@@ -428,6 +441,7 @@ impl Positions {
                 tracked.checked_under = asked.leader_epoch;
                 tracked.epoch = epoch;
                 tracked.go_to(end);
+                tracked.forget_ends();
                 Verdict::Truncated { read_up_to: offset, diverges_at: end }
             }
             // The leader knows nothing of that epoch: the fetch will show whether the offset is there.

@@ -58,6 +58,8 @@ pub(super) struct PartitionData {
     pub(super) name: TopicPartition,
     pub(super) code: ErrorCode,
     pub(super) end: i64,
+    /// No record beyond it is handed out; -1 where it is not known.
+    pub(super) high_watermark: i64,
     pub(super) records: Bytes,
     pub(super) aborted: Vec<AbortedTransaction>,
     pub(super) preferred: Option<BrokerId>,
@@ -142,8 +144,8 @@ impl FetchCall {
             partitions.extend(topic.partitions.into_iter().map(|data| PartitionData {
                 name: TopicPartition::new(Arc::clone(&named), data.partition_index),
                 code: ErrorCode(data.error_code),
-                // Below version 4 there is no last stable offset; -1 is one that is not known.
-                end: if data.last_stable_offset >= 0 { data.last_stable_offset } else { data.high_watermark },
+                end: end(self.request.isolation_level, data.last_stable_offset, data.high_watermark),
+                high_watermark: data.high_watermark,
                 records: data.records.unwrap_or_default(),
                 aborted: data.aborted_transactions.unwrap_or_default(),
                 preferred: Some(data.preferred_read_replica.0).filter(|&replica| replica >= 0),
@@ -151,6 +153,12 @@ impl FetchCall {
         }
         Ok(FetchAnswer { code: ErrorCode(answer.error_code), session_id: answer.session_id, partitions })
     }
+}
+
+/// The end of what may be read. Brokers tell the last stable offset to everybody, or as -1 where it is not known.
+fn end(isolation_level: i8, last_stable_offset: i64, high_watermark: i64) -> i64 {
+    let stable = isolation_level == Isolation::ReadCommitted.level() && last_stable_offset >= 0;
+    if stable { last_stable_offset } else { high_watermark }
 }
 
 impl Isolation {
@@ -261,4 +269,16 @@ fn code(code: i16) -> Result<(), ErrorCode> {
 
 fn name(topic: &str) -> StrBytes {
     StrBytes::from_string(topic.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_readers_of_committed_records_stop_before_open_transactions() {
+        assert_eq!(end(Isolation::ReadCommitted.level(), 3, 9), 3);
+        assert_eq!(end(Isolation::ReadCommitted.level(), -1, 9), 9);
+        assert_eq!(end(Isolation::ReadUncommitted.level(), 3, 9), 9);
+    }
 }

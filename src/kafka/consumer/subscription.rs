@@ -21,6 +21,8 @@ pub(super) struct Subscription {
     by_hand: Vec<TopicPartition>,
     /// The topics as they were last seen: their ids, and how many partitions they had.
     seen: HashMap<Arc<str>, (Uuid, usize)>,
+    /// How many partitions the topics had when they were looked at first.
+    at_first: Option<HashMap<Arc<str>, usize>>,
     /// The metadata that was looked at last.
     told_at: Option<Instant>,
 }
@@ -37,7 +39,8 @@ pub(super) struct Changes {
 impl Subscription {
     pub(super) fn new(named: Vec<Arc<str>>, pattern: Option<Regex>, by_hand: Vec<TopicPartition>) -> Self {
         let matching = BTreeSet::new();
-        Self { named, pattern, matching, by_hand, seen: HashMap::new(), told_at: None }
+        let seen = HashMap::new();
+        Self { named, pattern, matching, by_hand, seen, at_first: None, told_at: None }
     }
 
     /// Finds out about all topics before the first record is asked for.
@@ -91,6 +94,9 @@ impl Subscription {
             let before = if is_another { 0 } else { count };
             if is_another {
                 changes.made_anew.push(Arc::clone(&topic));
+                if let Some(at_first) = &mut self.at_first {
+                    at_first.remove(&topic);
+                }
             }
             if self.by_hand.is_empty() {
                 let numbers = (0_i32..).take(known.partitions.len()).skip(before);
@@ -101,6 +107,72 @@ impl Subscription {
             let id = if known.id.is_nil() { id } else { known.id };
             self.seen.insert(topic, (id, known.partitions.len().max(before)));
         }
+        let counts = || self.seen.iter().map(|(topic, (_, count))| (Arc::clone(topic), *count)).collect();
+        self.at_first.get_or_insert_with(counts);
         changes
+    }
+
+    /// Whether the ids of some topics are not known.
+    pub(super) fn lacks_ids(&self) -> bool {
+        self.seen.values().any(|(id, _)| id.is_nil())
+    }
+
+    /// Whether a partition was there when topics were looked at first, and is the same still.
+    pub(super) fn was_there(&self, partition: &TopicPartition) -> bool {
+        let count = self.at_first.as_ref().and_then(|at_first| at_first.get(&partition.topic));
+        count.is_some_and(|&count| usize::try_from(partition.partition).is_ok_and(|number| number < count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+
+    /// What is known after a broker has told of a topic `t` with this id.
+    fn told(known: &Snapshot, id: u128, partitions: i32, second: u64) -> Snapshot {
+        let partitions =
+            (0..partitions).map(|number| MetadataResponsePartition::default().with_partition_index(number));
+        let topic = MetadataResponseTopic::default()
+            .with_name(Some(StrBytes::from_static_str("t").into()))
+            .with_topic_id(Uuid::from_u128(id))
+            .with_partitions(partitions.collect());
+        let response = MetadataResponse::default().with_topics(vec![topic]);
+        known.after(&response, Instant::now() + Duration::from_secs(second))
+    }
+
+    fn partitions(numbers: std::ops::Range<i32>) -> Vec<TopicPartition> {
+        numbers.map(|number| TopicPartition::new("t", number)).collect()
+    }
+
+    #[test]
+    fn what_is_added_is_new_and_was_not_there() {
+        let mut subscription = Subscription::new(vec![Arc::from("t")], None, Vec::new());
+        let known = told(&Snapshot::default(), 7, 2, 0);
+        assert_eq!(subscription.changes(&known).new, partitions(0..2));
+        let grown = told(&known, 7, 3, 1);
+        let changes = Changes { new: partitions(2..3), made_anew: Vec::new() };
+        assert_eq!(subscription.changes(&grown), changes);
+        let was_there: Vec<_> = partitions(0..3).iter().map(|of| subscription.was_there(of)).collect();
+        assert_eq!(was_there, [true, true, false]);
+    }
+
+    #[test]
+    fn of_a_topic_that_was_made_anew_everything_is_new() {
+        let mut subscription = Subscription::new(vec![Arc::from("t")], None, Vec::new());
+        let without_id = told(&Snapshot::default(), 0, 2, 0);
+        subscription.changes(&without_id);
+        assert!(subscription.lacks_ids());
+        let known = told(&without_id, 7, 2, 1);
+        assert_eq!(subscription.changes(&known), Changes::default(), "the id is learnt");
+        assert!(!subscription.lacks_ids() && subscription.was_there(&TopicPartition::new("t", 1)));
+        let anew = told(&known, 8, 2, 2);
+        let changes = Changes { new: partitions(0..2), made_anew: vec![Arc::from("t")] };
+        assert_eq!(subscription.changes(&anew), changes);
+        assert!(!subscription.was_there(&TopicPartition::new("t", 1)));
     }
 }

@@ -122,6 +122,11 @@ impl Tracked {
         }
     }
 
+    /// The log was cut: the ends that were seen are no longer its own.
+    pub(super) fn forget_ends(&mut self) {
+        (self.end, self.log_end, self.told_end) = (None, None, None);
+    }
+
     pub(super) fn prefer(&mut self, replica: BrokerId, until: Instant) {
         self.replica = Some((replica, until));
     }
@@ -148,8 +153,15 @@ impl Tracked {
         let TopicPartition { topic, partition } = &self.name;
         let unknown = [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::UNKNOWN_TOPIC_ID].contains(&code);
         let lasting = unknown && self.failures >= MOST_UNKNOWN_ANSWERS;
-        if code.reaction() == Reaction::Fatal || lasting {
-            let doing = || format!("reading topic '{topic}' partition {partition}");
+        // The broker has found out by itself that its records are damaged, and will again.
+        let damaged = code == ErrorCode::CORRUPT_MESSAGE;
+        if code.reaction() == Reaction::Fatal || lasting || damaged {
+            let doing = || match self.position {
+                Position::At { offset, .. } => {
+                    format!("reading topic '{topic}' partition {partition} at offset {offset}")
+                }
+                _ => format!("looking for where to read topic '{topic}' partition {partition}"),
+            };
             return Verdict::Fail(Error::for_topic(code, "read", topic, doing));
         }
         tracing::debug!(%topic, partition, %code, "will be asked again");

@@ -23,7 +23,8 @@ const APPEND_TIME_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
 
-/// Iterates over the batches in what a broker sent; ends after an error.
+/// Iterates over the batches in what a broker sent. Behind a batch that cannot be read it goes on, unless it is the
+/// batch's length that makes no sense.
 ///
 /// Brokers cut what they send at a number of bytes: a last batch that is not whole is passed over.
 #[derive(Debug, Clone)]
@@ -38,11 +39,9 @@ impl Batches {
         Self { rest: records, limits }
     }
 
-    /// The offset behind the batch that comes next, as its header has it; nothing is checked. `None` where there is no
-    /// whole one.
-    pub fn next_offset(&self) -> Option<i64> {
-        let length = whole_batch(&self.rest).ok()??;
-        offset_behind(self.rest.get(..length)?)
+    /// Whether there is a batch to come, which may be one that cannot be read.
+    pub fn has_next(&self) -> bool {
+        !matches!(whole_batch(&self.rest), Ok(None))
     }
 }
 
@@ -50,18 +49,17 @@ impl Iterator for Batches {
     type Item = Result<Batch, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = match whole_batch(&self.rest) {
+        match whole_batch(&self.rest) {
             Ok(None) => {
                 self.rest.clear();
-                return None;
+                None
             }
-            Ok(Some(length)) => Batch::decode(self.rest.split_to(length), self.limits),
-            Err(error) => Err(error),
-        };
-        if batch.is_err() {
-            self.rest.clear();
+            Ok(Some(length)) => Some(Batch::decode(self.rest.split_to(length), self.limits)),
+            Err(error) => {
+                self.rest.clear();
+                Some(Err(error))
+            }
         }
-        Some(batch)
     }
 }
 

@@ -453,6 +453,24 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_damaged_batch_the_next_is_read_unless_its_length_makes_no_sense() {
+        let one = build(Compression::None, &[record("a"), record("b")], ProducerStamp::NONE);
+        let damaged = |at: usize| {
+            let mut bytes = [&one[..], &one[..], &one[..]].concat();
+            bytes[one.len() + at] ^= 0x80;
+            Batches::new(bytes.into(), DecodeLimits::default())
+        };
+        let sound = |batches: Batches| batches.map(|batch| batch.is_ok()).collect::<Vec<_>>();
+        assert_eq!(sound(damaged(one.len() - 1)), [true, false, true]);
+        let mut without_length = damaged(8);
+        assert_eq!(sound(without_length.clone()), [true, false]);
+        without_length.next();
+        assert!(without_length.has_next());
+        without_length.next();
+        assert!(!without_length.has_next());
+    }
+
+    #[test]
     fn owned_views_share_the_batch_and_others_are_copied() {
         let batch = only(&build(Compression::Zstd, &[record(&"abc".repeat(300))], ProducerStamp::NONE));
         let value = batch.records().next().unwrap().unwrap().value.unwrap();

@@ -45,7 +45,7 @@ fn from(index: Index, offset: i64) -> FetchFrom {
 }
 
 fn answer(asked: FetchFrom, code: ErrorCode, end: i64, next: Option<i64>) -> Fetched {
-    Fetched { asked, code, end, next, epoch: -1, preferred: None }
+    Fetched { asked, code, end, next, cut: false, epoch: -1, preferred: None }
 }
 
 #[test]
@@ -224,6 +224,35 @@ fn who_goes_elsewhere_while_a_log_is_checked_stays_there() {
 }
 
 #[test]
+fn a_log_that_was_cut_below_the_end_of_a_reader_has_another_end() {
+    // A leader says where what was read ends.
+    let mut asked_leader = positions(StartOffset::Earliest, true, 1);
+    ask_in(&mut asked_leader, 3, 1);
+    let asked = FetchFrom { index: 0, offset: 0, leader_epoch: 3 };
+    let fetched = Fetched { epoch: 3, ..answer(asked, ErrorCode::NONE, 20, Some(10)) };
+    asked_leader.on_fetched(fetched, Instant::now());
+    ask_in(&mut asked_leader, 4, 2);
+    let asked = EndOfEpoch { index: 0, epoch: 3, leader_epoch: 4 };
+    asked_leader.on_end_of_epoch(asked, Ok((3, 7)), Instant::now());
+    assert!(!asked_leader.all_finished());
+    ask_in(&mut asked_leader, 4, 2);
+    let asked = FetchFrom { index: 0, offset: 7, leader_epoch: 4 };
+    asked_leader.on_fetched(answer(asked, ErrorCode::NONE, 8, Some(8)), Instant::now());
+    assert!(asked_leader.all_finished(), "20 will not come again");
+
+    // Or a fetch finds nothing at the offset.
+    let mut out_of_range = positions(StartOffset::Earliest, true, 1);
+    asks(&mut out_of_range, &[1]);
+    out_of_range.on_fetched(answer(from(0, 0), ErrorCode::NONE, 20, Some(10)), Instant::now());
+    asks(&mut out_of_range, &[1]);
+    out_of_range.on_fetched(answer(from(0, 10), ErrorCode::OFFSET_OUT_OF_RANGE, -1, None), Instant::now());
+    let of = |which| OffsetOf { index: 0, which, leader_epoch: -1 };
+    out_of_range.on_offset(of(Which::Earliest), Ok(0), Instant::now());
+    out_of_range.on_offset(of(Which::Latest), Ok(5), Instant::now());
+    assert!(out_of_range.all_finished());
+}
+
+#[test]
 fn who_wants_to_know_gets_an_error_instead() {
     let fails = Policy { out_of_range: OutOfRange::Fail, ..policy(StartOffset::Earliest) };
     let mut cut = with_policy(fails, 1);
@@ -309,12 +338,31 @@ fn a_committed_offset_is_where_reading_begins_and_is_checked_against_its_epoch()
     assert_eq!(positions.wants_committed(Instant::now()).len(), 1);
     assert!(positions.wants_committed(Instant::now()).is_empty(), "it is being asked for");
     let committed = CommittedOffset { leader_epoch: 3, ..CommittedOffset::new(6) };
-    positions.on_committed(0, Some(&committed));
+    positions.on_committed(0, Some(&committed), true);
     let asked = EndOfEpoch { index: 0, epoch: 3, leader_epoch: 3 };
     assert_eq!(ask_in(&mut positions, 3, 1), [(1, Ask::Epochs(vec![asked]))]);
     positions.on_end_of_epoch(asked, Ok((3, 10)), Instant::now());
     let fetch = FetchFrom { index: 0, offset: 6, leader_epoch: 3 };
     assert_eq!(ask_in(&mut positions, 3, 1), [(1, Ask::Fetch(vec![fetch]))]);
+}
+
+#[test]
+fn what_came_into_being_under_a_group_is_read_from_its_beginning_unless_it_was_read_before() {
+    let mut positions = positions(StartOffset::Latest, false, 0);
+    for partition in 0..3 {
+        positions.add_committed(TopicPartition::new("t", partition));
+    }
+    positions.wants_committed(Instant::now());
+    positions.on_committed(0, None, true);
+    positions.on_committed(1, None, false);
+    positions.on_committed(2, Some(&CommittedOffset::new(6)), false);
+    let latest = OffsetOf { index: 0, which: Which::Latest, leader_epoch: -1 };
+    let expected = [
+        (1, Ask::Offsets(vec![latest])),
+        (2, Ask::Fetch(vec![from(1, 0)])),
+        (3, Ask::Fetch(vec![from(2, 6)])),
+    ];
+    assert_eq!(asks(&mut positions, &[1, 2, 3]), expected);
 }
 
 #[test]

@@ -18,28 +18,28 @@ use kafka_protocol::protocol::{Request, StrBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::target::unique;
+
 /// A broker, and a way to ask it.
-pub(crate) struct Peer {
+#[derive(Debug)]
+pub struct Peer {
     stream: TcpStream,
     address: String,
     next: i32,
     /// Ours, which ends with the test.
     _broker: Option<Broker>,
     /// The newest Metadata that the broker speaks tells which one it is.
-    pub(crate) apis: Vec<(i16, i16)>,
+    pub apis: Vec<(i16, i16)>,
 }
 
-pub(crate) fn text(text: &str) -> StrBytes {
+/// A string as the protocol has it.
+pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-/// A name that no other test has.
-pub(crate) fn unique(what: &str) -> String {
-    format!("{what}-{}", uuid::Uuid::new_v4().simple())
-}
-
 impl Peer {
-    pub(crate) async fn connect() -> Self {
+    /// Connects to the target of the tests: the Kafka that `CONFORMANCE_BROKER` names, or a broker of ours.
+    pub async fn connect() -> Self {
         let (address, broker) = match std::env::var("CONFORMANCE_BROKER") {
             Ok(address) => (address, None),
             Err(_) => {
@@ -47,9 +47,14 @@ impl Peer {
                 (broker.address(), Some(broker))
             }
         };
-        let stream = TcpStream::connect(&address).await.unwrap();
+        Self { _broker: broker, ..Self::connect_to(&address).await }
+    }
+
+    /// Connects to what is reached at an address.
+    pub async fn connect_to(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut peer = Self { stream, address, next: 0, _broker: broker, apis: Vec::new() };
+        let mut peer = Self { stream, address: address.to_owned(), next: 0, _broker: None, apis: Vec::new() };
         let versions = peer
             .ask_in(
                 3,
@@ -63,25 +68,27 @@ impl Peer {
     }
 
     /// Another connection to the same broker.
-    pub(crate) async fn another(&self) -> Self {
+    pub async fn another(&self) -> Self {
         let stream = TcpStream::connect(&self.address).await.unwrap();
         Self { stream, address: self.address.clone(), next: 0, _broker: None, apis: self.apis.clone() }
     }
 
     /// The newest version that both sides know.
-    pub(crate) fn newest<R: Request>(&self) -> i16 {
+    pub fn newest<R: Request>(&self) -> i16 {
         let known = self.apis.iter().find(|(key, _)| *key == R::KEY).expect("the broker knows the request");
         spoken::<R>().max.min(known.1)
     }
 
-    pub(crate) async fn send<R: Request>(&mut self, version: i16, request: R) {
+    /// Sends a request, and does not wait for the answer.
+    pub async fn send<R: Request>(&mut self, version: i16, request: R) {
         self.next += 1;
         let mut buffer = BytesMut::new();
         encode_request(&mut buffer, &request, version, self.next, "conformance").unwrap();
         self.stream.write_all(&buffer).await.unwrap();
     }
 
-    pub(crate) async fn receive<R: Request>(&mut self, version: i16) -> R::Response {
+    /// Waits for the answer to the request that was sent last.
+    pub async fn receive<R: Request>(&mut self, version: i16) -> R::Response {
         let length = tokio::time::timeout(Duration::from_secs(30), self.stream.read_i32()).await;
         let length =
             length.expect("an answer within 30 s").expect("an answer, not the end of the connection");
@@ -91,13 +98,14 @@ impl Peer {
         decode_response::<R>(Bytes::from(frame), version).unwrap()
     }
 
-    pub(crate) async fn ask_in<R: Request>(&mut self, version: i16, request: R) -> R::Response {
+    /// Asks in this version.
+    pub async fn ask_in<R: Request>(&mut self, version: i16, request: R) -> R::Response {
         self.send(version, request).await;
         self.receive::<R>(version).await
     }
 
     /// Sends a frame as it is, and gives back the answer's.
-    pub(crate) async fn ask_bytes(&mut self, frame: &[u8]) -> Bytes {
+    pub async fn ask_bytes(&mut self, frame: &[u8]) -> Bytes {
         self.stream.write_all(frame).await.unwrap();
         let length = self.stream.read_i32().await.unwrap();
         let mut frame = vec![0; usize::try_from(length).unwrap()];
@@ -106,12 +114,12 @@ impl Peer {
     }
 
     /// Asks in the newest version.
-    pub(crate) async fn ask<R: Request>(&mut self, request: R) -> R::Response {
+    pub async fn ask<R: Request>(&mut self, request: R) -> R::Response {
         self.ask_in(self.newest::<R>(), request).await
     }
 
     /// Asks until the coordinator is up: a Kafka makes its topics for it when it is first needed.
-    pub(crate) async fn ask_coordinator<R: Request + Clone>(
+    pub async fn ask_coordinator<R: Request + Clone>(
         &mut self,
         request: R,
         code: impl Fn(&R::Response) -> i16,
@@ -133,14 +141,15 @@ impl Peer {
     }
 
     /// Waits until a group or transactional id has a coordinator.
-    pub(crate) async fn find_coordinator(&mut self, key: &str, key_type: i8) {
+    pub async fn find_coordinator(&mut self, key: &str, key_type: i8) {
         let request =
             FindCoordinatorRequest::default().with_key_type(key_type).with_coordinator_keys(vec![text(key)]);
         let found = self.ask_coordinator(request, |response| response.coordinators[0].error_code).await;
         assert_eq!(found.coordinators[0].error_code, 0);
     }
 
-    pub(crate) async fn create_topic(&mut self, partitions: i32, configs: &[(&str, &str)]) -> Topic {
+    /// Makes a topic that no other test has, and waits until its partitions can be asked about.
+    pub async fn create_topic(&mut self, partitions: i32, configs: &[(&str, &str)]) -> Topic {
         let name = unique("conformance");
         let configs = configs.iter().map(|(name, value)| {
             CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)))
@@ -168,16 +177,13 @@ impl Peer {
         panic!("the topic does not come up");
     }
 
-    pub(crate) async fn produce(
-        &mut self,
-        topic: &Topic,
-        partition: i32,
-        batch: Bytes,
-    ) -> PartitionProduceResponse {
+    /// Writes a batch.
+    pub async fn produce(&mut self, topic: &Topic, partition: i32, batch: Bytes) -> PartitionProduceResponse {
         self.produce_as(topic, partition, batch, None).await
     }
 
-    pub(crate) async fn produce_as(
+    /// Writes a batch, in a transaction where one is named.
+    pub async fn produce_as(
         &mut self,
         topic: &Topic,
         partition: i32,
@@ -189,7 +195,8 @@ impl Peer {
         response.responses[0].partition_responses[0].clone()
     }
 
-    pub(crate) async fn fetch(
+    /// Reads from an offset of the first partition on.
+    pub async fn fetch(
         &mut self,
         topic: &Topic,
         offset: i64,
@@ -201,18 +208,13 @@ impl Peer {
     }
 
     /// The offset behind the last record.
-    pub(crate) async fn end(&mut self, topic: &Topic) -> Result<i64, ErrorCode> {
+    pub async fn end(&mut self, topic: &Topic) -> Result<i64, ErrorCode> {
         let (offset, _, code) = self.offset_of(topic, -1, 0).await;
         if code == ErrorCode::NONE { Ok(offset) } else { Err(code) }
     }
 
     /// Offset, timestamp and code for a time.
-    pub(crate) async fn offset_of(
-        &mut self,
-        topic: &Topic,
-        timestamp: i64,
-        isolation: i8,
-    ) -> (i64, i64, ErrorCode) {
+    pub async fn offset_of(&mut self, topic: &Topic, timestamp: i64, isolation: i8) -> (i64, i64, ErrorCode) {
         self.offset_in(topic, 0, timestamp, isolation).await
     }
 
@@ -239,19 +241,24 @@ impl Peer {
     }
 }
 
+/// A topic of a test.
 #[derive(Debug, Clone)]
-pub(crate) struct Topic {
-    pub(crate) name: String,
-    pub(crate) id: uuid::Uuid,
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its id; nil where that does not matter.
+    pub id: uuid::Uuid,
 }
 
 impl Topic {
-    pub(crate) fn topic_name(&self) -> TopicName {
+    /// Its name as the protocol has it.
+    pub fn topic_name(&self) -> TopicName {
         TopicName(text(&self.name))
     }
 }
 
-pub(crate) fn produce_request(
+/// A request to write a batch.
+pub fn produce_request(
     topic: &Topic,
     partition: i32,
     batch: Bytes,
@@ -267,7 +274,8 @@ pub(crate) fn produce_request(
         .with_topic_data(vec![data])
 }
 
-pub(crate) fn fetch_request(topic: &Topic, offset: i64) -> FetchRequest {
+/// A request to read from an offset of the first partition on.
+pub fn fetch_request(topic: &Topic, offset: i64) -> FetchRequest {
     let partition = FetchPartition::default()
         .with_current_leader_epoch(-1)
         .with_last_fetched_epoch(-1)
@@ -285,24 +293,30 @@ pub(crate) fn fetch_request(topic: &Topic, offset: i64) -> FetchRequest {
 
 /// What a batch is made of.
 #[derive(Debug, Clone)]
-pub(crate) struct Records {
-    pub(crate) values: Vec<(i64, Option<&'static str>, String)>,
-    pub(crate) compression: Compression,
-    pub(crate) stamp: ProducerStamp,
+pub struct Records {
+    /// Timestamps, keys and values.
+    pub values: Vec<(i64, Option<&'static str>, String)>,
+    /// How they are packed.
+    pub compression: Compression,
+    /// Who writes them.
+    pub stamp: ProducerStamp,
 }
 
 impl Records {
-    pub(crate) fn of(values: &[&str]) -> Self {
+    /// Records of now with these values.
+    pub fn of(values: &[&str]) -> Self {
         let values = values.iter().map(|value| (now(), Some("key"), (*value).to_owned()));
         Self { values: values.collect(), compression: Compression::None, stamp: ProducerStamp::NONE }
     }
 
-    pub(crate) fn at(times: &[i64]) -> Self {
+    /// Records of these times.
+    pub fn at(times: &[i64]) -> Self {
         let values = times.iter().map(|&time| (time, Some("key"), format!("at {time}")));
         Self { values: values.collect(), compression: Compression::None, stamp: ProducerStamp::NONE }
     }
 
-    pub(crate) fn from(
+    /// The same, written by this producer.
+    pub fn from(
         mut self,
         producer_id: i64,
         producer_epoch: i16,
@@ -313,7 +327,8 @@ impl Records {
         self
     }
 
-    pub(crate) fn batch(&self) -> Bytes {
+    /// The bytes.
+    pub fn batch(&self) -> Bytes {
         let mut builder = BatchBuilder::new(self.compression);
         for (time, key, value) in &self.values {
             builder.append(*time, key.map(str::as_bytes), Some(value.as_bytes()), &[]).unwrap();
@@ -322,12 +337,13 @@ impl Records {
     }
 }
 
-pub(crate) fn now() -> i64 {
+/// Milliseconds since 1970 UTC.
+pub fn now() -> i64 {
     let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(unix.as_millis()).unwrap()
 }
 
 /// Code and what it is called, for an assertion that says more than a number.
-pub(crate) fn code(code: i16) -> ErrorCode {
+pub fn code(code: i16) -> ErrorCode {
     ErrorCode(code)
 }

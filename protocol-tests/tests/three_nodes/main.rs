@@ -1,0 +1,17 @@
+//! What a consumer makes of what happens among the nodes of an Apache Kafka: an unclean election of a leader, and replicas
+//! that are nearer than it.
+//!
+//! `KAFKA_CLUSTER_DIR` is the directory of one with three nodes, which `scripts/kafka start --nodes 3 --dir DIRECTORY`
+//! has started. Without it all of it fails.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what is wrong by panicking"
+)]
+#![expect(clippy::indexing_slicing, reason = "what is too short fails the test")]
+
+mod cluster;
+mod nearest_replica;
+mod truncation;
