@@ -35,6 +35,9 @@ pub mod tls;
 mod topic_partition;
 mod transport;
 
+/// The target of events that take back an earlier warning: it is over.
+pub(crate) const ALL_CLEAR: &str = "hop::all_clear";
+
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use admin::Admin;
 pub use client::{Client, ClientBuilder, PartitionDescription, TopicDescription};
