@@ -16,17 +16,18 @@ from support import ROOT, Home, Kafka, Listener, Program, find_program
 
 # What is about a real Kafka, or several of them; and what is about hop's own broker.
 if os.environ.get("KAFKA_VERSION") == "hop":
-    collect_ignore = ["test_broker_speed.py", "test_faults.py", "test_round_trips.py"]
+    collect_ignore = ["test_broker_speed.py", "test_faults.py", "test_networks.py", "test_round_trips.py"]
 else:
     collect_ignore = ["test_broker.py"]
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what only a real Kafka does, and says so as deselected."""
-    if os.environ.get("KAFKA_VERSION") == "hop":
-        left_out = [item for item in items if item.get_closest_marker("real_kafka")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """Leaves out what only a real Kafka does, or is done once only, and says so as deselected."""
+    version = os.environ.get("KAFKA_VERSION", "4")
+    marks = {"hop": ["real_kafka"], "3.9": ["newest_kafka"]}.get(version, [])
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in marks)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_report_header():

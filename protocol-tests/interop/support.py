@@ -10,6 +10,7 @@ import string
 import subprocess
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -27,9 +28,10 @@ PATIENCE = 60
 class Kafka:
     """A Kafka that scripts/kafka has started (starting one that runs changes nothing)."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, inside=()):
+        """`inside` is the command that runs another one where this Kafka is to be: in a network of its own."""
         lines = subprocess.run(
-            [ROOT / "scripts" / "kafka", "start", *options],
+            [*inside, ROOT / "scripts" / "kafka", "start", *options],
             check=True, stdout=subprocess.PIPE, text=True,
         ).stdout.splitlines()
         settings = dict(line.split("=", 1) for line in lines)
@@ -45,7 +47,10 @@ class Kafka:
         self.forbidden_topic = settings["KAFKA_FORBIDDEN_TOPIC"]
         with open(settings["KAFKA_USERS_FILE"], encoding="utf-8") as users:
             self.passwords = dict(csv.reader(users, delimiter="\t", quoting=csv.QUOTE_NONE))
-        self.admin = AdminClient({"bootstrap.servers": self.plaintext})
+
+    @cached_property
+    def admin(self):
+        return AdminClient({"bootstrap.servers": self.plaintext})
 
     def new_topic(self, partitions=1, **settings):
         """Creates a topic of a name that no other test has; settings with underscores for Kafka's dots."""
@@ -176,10 +181,11 @@ class Home:
 
 
 class Program:
-    """A hop on the command line: ours, or Python's."""
+    """A hop on the command line: ours, or Python's. `inside` is a command that runs it elsewhere."""
 
-    def __init__(self, path, home):
+    def __init__(self, path, home, inside=()):
         self.path = str(path)
+        self.inside = list(inside)
         self.home = home
 
     def environment(self):
@@ -188,13 +194,13 @@ class Program:
 
     def run(self, *arguments, stdin=b"", timeout=PATIENCE, env=None):
         started = time.monotonic()
-        done = subprocess.run([self.path, *map(str, arguments)], input=stdin, capture_output=True,
+        done = subprocess.run([*self.inside, self.path, *map(str, arguments)], input=stdin, capture_output=True,
                               timeout=timeout, env={**self.environment(), **(env or {})}, cwd=self.home.path)
         return Result(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"),
                       time.monotonic() - started)
 
     def start(self, *arguments, **options):
-        return subprocess.Popen([self.path, *map(str, arguments)], env=self.environment(),
+        return subprocess.Popen([*self.inside, self.path, *map(str, arguments)], env=self.environment(),
                                 cwd=self.home.path, **options)
 
 

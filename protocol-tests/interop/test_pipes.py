@@ -3,11 +3,17 @@
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
+import threading
 import time
 
+import pytest
+
 from support import interrupt
+
+SIGNALS = pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 
 
 def test_a_closed_pipe_ends_it_quietly(kafka, ours, listener):
@@ -24,18 +30,45 @@ def test_a_closed_pipe_ends_it_quietly(kafka, ours, listener):
     assert subscribe.wait(10) == 0
 
 
-def test_ctrl_c_ends_it_with_what_was_read(kafka, ours, listener):
+@SIGNALS
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "in-a-group"])
+def test_a_signal_ends_it_with_what_was_read(kafka, ours, listener, how, group):
     topic = kafka.new_topic(3)
     values = [json.dumps({"number": number}) for number in range(300)]
     kafka.produce(topic, values, headers={"_format": "json"})
     output = ours.home.path / "out"
     with open(output, "wb") as out:
-        subscribe = ours.start("subscribe", *listener.options, "-p", "-s", "EARLIEST", listener.url(topic),
-                               stdout=out, stderr=subprocess.PIPE)
+        subscribe = ours.start("subscribe", *listener.options, "-p", "-s", "EARLIEST", *(["-g", topic] if group else []),
+                               listener.url(topic), stdout=out, stderr=subprocess.PIPE)
     # Messages are printed as they come, without waiting for more of them.
     wait_until(lambda: subscribe.poll() is not None or output.read_bytes().count(b"\n") == len(values))
-    ends_within_a_second_of_ctrl_c(subscribe)
+    assert ends_within_a_second(subscribe, how) == 0
     assert sorted(output.read_text().splitlines()) == sorted(values)
+
+
+@SIGNALS
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "in-a-group"])
+def test_a_signal_ends_it_between_two_messages_while_there_is_more(kafka, ours, plain, how, group):
+    topic = kafka.new_topic()
+    message = json.dumps({"padding": "x" * 1000})
+    kafka.produce(topic, [message] * 60_000, headers={"_format": "json"}, linger_ms=20, compression_type="lz4")
+    subscribe = ours.start("subscribe", *plain.options, "-s", "EARLIEST", *(["-g", topic] if group else []),
+                           plain.url(topic), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    printed = bytearray()
+
+    def read_slowly():
+        # So that it is always at work, and there is always more than it has printed.
+        while piece := os.read(subscribe.stdout.fileno(), 1 << 16):
+            printed.extend(piece)
+            time.sleep(0.01)
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    wait_until(lambda: len(printed) > 1 << 20)
+    assert ends_within_a_second(subscribe, how) == 0
+    reader.join()
+    lines = printed.decode().splitlines()
+    assert set(lines) == {message} and printed.endswith(b"\n") and len(lines) < 60_000
 
 
 def test_ctrl_c_while_nobody_reads_the_pipe(kafka, ours, plain):
@@ -46,7 +79,7 @@ def test_ctrl_c_while_nobody_reads_the_pipe(kafka, ours, plain):
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert next_line(subscribe)
     time.sleep(0.5)
-    ends_within_a_second_of_ctrl_c(subscribe)
+    ends_within_a_second(subscribe)
 
 
 def test_ctrl_c_while_connecting(kafka, ours):
@@ -55,7 +88,7 @@ def test_ctrl_c_while_connecting(kafka, ours):
         subscribe = ours.start("subscribe", "--no-auth", f"kafka://127.0.0.1:{silent.getsockname()[1]}/t",
                                stderr=subprocess.PIPE)
         time.sleep(0.5)
-        ends_within_a_second_of_ctrl_c(subscribe)
+        ends_within_a_second(subscribe)
 
 
 def test_a_line_is_published_while_the_next_is_awaited(kafka, ours, plain):
@@ -97,14 +130,16 @@ def test_persist_follows_the_topic(kafka, ours, listener):
         subscribe.wait(10)
 
 
-def ends_within_a_second_of_ctrl_c(process):
+def ends_within_a_second(process, how=signal.SIGINT):
+    """Ends it by this signal; the exit code."""
     try:
         assert process.poll() is None, f"it had already ended: {process.stderr.read()}"
         started = time.monotonic()
-        interrupt(process)
-        process.wait(10)
+        process.send_signal(how)
+        code = process.wait(10)
         assert time.monotonic() - started < 1
         assert b"panicked" not in process.stderr.read()
+        return code
     finally:
         process.kill()
 

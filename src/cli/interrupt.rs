@@ -3,10 +3,12 @@
 use std::future::pending;
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// How long an orderly end may take.
 const GRACE: Duration = Duration::from_millis(700);
@@ -14,8 +16,14 @@ const GRACE: Duration = Duration::from_millis(700);
 const INTERRUPTED: i32 = 130;
 
 /// Hears of a signal that asks this program to end.
-#[derive(Debug, Clone)]
-pub(super) struct Interrupt(Arc<Notify>);
+#[derive(Debug, Clone, Default)]
+pub(super) struct Interrupt(Arc<Heard>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    heard: AtomicBool,
+    told: Notify,
+}
 
 impl Interrupt {
     /// Begins to listen.
@@ -23,23 +31,32 @@ impl Interrupt {
     /// The listener has a thread of its own: the main one may be stuck in a write to a pipe that nobody reads, and
     /// must then be ended without its help.
     pub(super) fn listen() -> Self {
-        let interrupt = Self(Arc::default());
+        let interrupt = Self::default();
         let heard = interrupt.clone();
         thread::spawn(move || {
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return;
             };
-            runtime.block_on(signal());
-            heard.0.notify_one();
-            thread::sleep(GRACE);
+            runtime.block_on(async {
+                signal().await;
+                heard.0.heard.store(true, Ordering::Relaxed);
+                heard.0.told.notify_one();
+                // A second one is from somebody who will not wait.
+                let _ = timeout(GRACE, signal()).await;
+            });
             process::exit(INTERRUPTED);
         });
         interrupt
     }
 
+    /// Whether the signal has come.
+    pub(super) fn is_heard(&self) -> bool {
+        self.0.heard.load(Ordering::Relaxed)
+    }
+
     /// Waits for the signal.
     pub(super) async fn heard(&self) {
-        self.0.notified().await;
+        self.0.told.notified().await;
     }
 }
 

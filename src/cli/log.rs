@@ -3,10 +3,13 @@
 use std::fmt;
 use std::io;
 
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, Subscriber as Log};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::kafka::ALL_CLEAR;
 
 /// Shows events of at least this level from here on.
 pub(super) fn show(level: Level) {
@@ -15,7 +18,7 @@ pub(super) fn show(level: Level) {
     let _ = tracing::subscriber::set_global_default(log);
 }
 
-/// `hop: warning: what happened broker=h:9092`.
+/// `hop: warning: what happened: why broker=h:9092`.
 struct Line;
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -23,21 +26,36 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut to: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let level = match *event.metadata().level() {
             Level::ERROR => "error: ",
+            Level::WARN if event.metadata().target() == ALL_CLEAR => "",
             Level::WARN => "warning: ",
             Level::INFO => "",
             Level::DEBUG => "debug: ",
             Level::TRACE => "trace: ",
         };
-        write!(to, "hop: {level}")?;
-        context.format_fields(to.by_ref(), event)?;
-        writeln!(to)
+        let mut parts = Parts::default();
+        event.record(&mut parts);
+        let Parts { message, error, others } = parts;
+        writeln!(to, "hop: {level}{message}{error}{others}")
+    }
+}
+
+/// What an event says, in the order in which it is read.
+#[derive(Default)]
+struct Parts {
+    message: String,
+    error: String,
+    others: String,
+}
+
+impl Visit for Parts {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            "error" => self.error = format!(": {value:?}"),
+            name => self.others += &format!(" {name}={value:?}"),
+        }
     }
 }

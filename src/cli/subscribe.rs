@@ -5,6 +5,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::arguments::{Delimiter, OnError, SubscribeArguments};
 use super::interrupt::Interrupt;
 use super::output::Output;
@@ -14,6 +16,8 @@ use crate::stream::{Consumer, Message, Metadata, Unreadable};
 
 /// Without `--persist`, brokers may be out of reach for this long before that is the end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the group's coordinator may take to answer somebody who was interrupted.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
     let stream = connect(&arguments.connection)?.registry(registry);
@@ -44,15 +48,17 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
     };
     let printed = tokio::select! {
         biased;
-        printed = print_all(&mut consumer, &mut printer) => printed,
-        () = interrupt.heard() => {
-            tracing::info!("received an interrupt, closing");
-            Ok(())
-        }
+        printed = print_all(&mut consumer, &mut printer, &interrupt) => printed,
+        () = interrupt.heard() => Ok(()),
     };
     // Also after a failure: the others of the group need not wait until this one is given up.
     let printed = printed.and_then(|()| printer.flush(&mut consumer));
-    let closed = consumer.close().await;
+    let closed = if interrupt.is_heard() {
+        tracing::info!("received an interrupt, closing");
+        close_soon(consumer).await
+    } else {
+        consumer.close().await.map_err(Failure::from)
+    };
     printed?;
     closed?;
     match printer.unreadable {
@@ -62,8 +68,20 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
     }
 }
 
-async fn print_all(consumer: &mut Consumer, printer: &mut Printer) -> Outcome {
-    loop {
+/// Closes the consumer, as far as whoever interrupted has the patience.
+async fn close_soon(consumer: Consumer) -> Outcome {
+    match timeout(GOODBYE, consumer.close()).await {
+        Ok(closed) => closed?,
+        Err(_) => {
+            tracing::warn!("the group's coordinator does not answer: what was printed last may come again");
+        }
+    }
+    Ok(())
+}
+
+async fn print_all(consumer: &mut Consumer, printer: &mut Printer, interrupt: &Interrupt) -> Outcome {
+    // Where there is always more to print, nothing else gets a turn.
+    while !interrupt.is_heard() {
         // A group may take partitions away whenever it is asked for more: what was printed is done with before.
         if printer.in_group && consumer.at_hand() == 0 {
             printer.flush(consumer)?;
@@ -103,6 +121,7 @@ async fn print_all(consumer: &mut Consumer, printer: &mut Printer) -> Outcome {
             }
         }
     }
+    Ok(())
 }
 
 /// Prints messages as was asked for.

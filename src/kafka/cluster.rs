@@ -7,6 +7,7 @@
 //! KIP-1102). Who coordinates a group or a transactional id is asked once, and again after a broker denies it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,13 +16,15 @@ use arc_swap::ArcSwap;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::address::Address;
 use super::backoff::Backoff;
 use super::connection::{Connection, Pending, Rider};
 use super::error::Error;
 use super::metadata::{BrokerId, Snapshot};
+use super::pace::Pace;
 use super::printable::printable;
 use super::settings::Settings;
 use crate::wire::api::before_versions_are_known;
@@ -29,6 +32,8 @@ use crate::wire::error_code::{ErrorCode, Reaction};
 
 /// How long a topic may take to come into being, or its partitions to get leaders.
 const TOPIC_WAIT: Duration = Duration::from_secs(5);
+/// For so long the known brokers are given the chance to answer alone.
+const HEAD_START: Duration = Duration::from_secs(1);
 /// No version is too new.
 pub(super) const NEWEST: i16 = i16::MAX;
 /// The newest version of FindCoordinator that asks for one key.
@@ -48,6 +53,12 @@ pub(super) struct Cluster {
     refreshed: AtomicU64,
     /// A connection to a bootstrap address that is not known to be a broker's own.
     bootstrap: Mutex<Option<Connection>>,
+    /// Held while the bootstrap list is gone through.
+    bootstrapping: tokio::sync::Mutex<Pace>,
+    /// Told when there is a new snapshot.
+    told: Notify,
+    /// Told when a broker was reached: then others may be within reach again, too, before their time.
+    reached: Notify,
     /// The topics that producers and consumers of this client have asked for: refreshed together.
     topics: Mutex<BTreeSet<Arc<str>>>,
     coordinators: Mutex<HashMap<(CoordinatorOf, Arc<str>), BrokerId>>,
@@ -81,8 +92,7 @@ type SharedSlot = Arc<tokio::sync::Mutex<Slot>>;
 #[derive(Debug, Default)]
 struct Slot {
     connection: Option<Connection>,
-    failures: u32,
-    not_before: Option<Instant>,
+    pace: Pace,
 }
 
 impl Cluster {
@@ -97,6 +107,9 @@ impl Cluster {
             refreshes: tokio::sync::Mutex::default(),
             refreshed: AtomicU64::new(0),
             bootstrap: Mutex::default(),
+            bootstrapping: tokio::sync::Mutex::default(),
+            told: Notify::new(),
+            reached: Notify::new(),
             topics: Mutex::default(),
             coordinators: Mutex::default(),
             members: AtomicU64::new(0),
@@ -233,7 +246,7 @@ impl Cluster {
         &self,
         broker: BrokerId,
         lane: Lane,
-        rider: impl FnOnce(&Address) -> Result<Option<Rider>, Error>,
+        mut rider: impl FnMut(&Address) -> Result<Option<Rider>, Error>,
     ) -> Result<Connection, Error> {
         let slot = self.slot(broker, lane);
         let mut slot = slot.lock().await;
@@ -253,20 +266,46 @@ impl Cluster {
             return Ok(connection.clone());
         }
         slot.connection = None;
-        if let Some(not_before) = slot.not_before {
-            sleep_until(not_before).await;
+        self.turn(slot.pace).await;
+        loop {
+            let address = self.address(broker)?;
+            let began = Instant::now();
+            let opened = tokio::select! {
+                opened = Connection::open(&address, &self.settings, rider(&address)?) => opened,
+                // Whoever is where it was keeps us waiting for nothing.
+                () = self.moved(broker, &address) => continue,
+            };
+            return match opened {
+                Ok(connection) => {
+                    *slot = Slot { connection: Some(connection.clone()), ..Slot::default() };
+                    self.reached.notify_waiters();
+                    Ok(connection)
+                }
+                Err(error) => {
+                    slot.pace.on_failure(began, fastrand::f64());
+                    Err(error.into())
+                }
+            };
         }
-        let address = self.address(broker)?;
-        match Connection::open(&address, &self.settings, rider(&address)?).await {
-            Ok(connection) => {
-                *slot = Slot { connection: Some(connection.clone()), ..Slot::default() };
-                Ok(connection)
+    }
+
+    /// Waits until the broker is said to be elsewhere, or nowhere.
+    async fn moved(&self, broker: BrokerId, address: &Address) {
+        loop {
+            let told = self.told.notified();
+            if !self.address(broker).is_ok_and(|now| now.same_endpoint(address)) {
+                return;
             }
-            Err(error) => {
-                slot.failures = slot.failures.saturating_add(1);
-                slot.not_before =
-                    Some(Instant::now() + Backoff::RECONNECT.wait(slot.failures, fastrand::f64()));
-                Err(error.into())
+            told.await;
+        }
+    }
+
+    /// Waits until it is time for another attempt, or until any broker is reached.
+    async fn turn(&self, pace: Pace) {
+        if let Some(not_before) = pace.not_before() {
+            tokio::select! {
+                () = sleep_until(not_before) => {}
+                () = self.reached.notified() => {}
             }
         }
     }
@@ -328,22 +367,64 @@ impl Cluster {
         self.coordinators.lock().unwrap_or_else(PoisonError::into_inner).remove(&(of, Arc::clone(key)));
     }
 
-    /// A connection to any broker that answers: one that is open, else a known one, else one of the bootstrap list.
+    /// A connection to any broker that answers: one that is open, else a known one, else one of the bootstrap list,
+    /// which is tried beside the known ones where they do not answer soon: they may be where they are no more.
     pub(super) async fn any_connection(&self) -> Result<Connection, Error> {
         if let Some(open) = self.open_connection() {
             return Ok(open);
         }
+        let mut known = pin!(self.known_broker());
+        match timeout(HEAD_START, &mut known).await {
+            Ok(Err(error)) if error.is_retriable() => return self.listed_broker().await,
+            Ok(found) => return found,
+            Err(_) => {}
+        }
+        let mut listed = pin!(self.listed_broker());
+        tokio::select! {
+            found = &mut known => match found {
+                Err(error) if error.is_retriable() => listed.await,
+                found => found,
+            },
+            found = &mut listed => match found {
+                Ok(connection) => Ok(connection),
+                Err(_) => known.await,
+            },
+        }
+    }
+
+    async fn known_broker(&self) -> Result<Connection, Error> {
         let mut brokers: Vec<BrokerId> = self.snapshot.load().brokers.keys().copied().collect();
         fastrand::shuffle(&mut brokers);
+        let mut last = Error::UnknownBroker { broker: -1 };
         for broker in brokers {
             match self.connection(broker, Lane::Prompt).await {
                 Ok(connection) => return Ok(connection),
-                Err(error) if error.is_retriable() => {}
+                Err(error) if error.is_retriable() => last = error,
                 Err(error) => return Err(error),
             }
         }
+        Err(last)
+    }
+
+    /// One of the bootstrap list, when it is its turn.
+    async fn listed_broker(&self) -> Result<Connection, Error> {
+        let mut pace = self.bootstrapping.lock().await;
+        self.turn(*pace).await;
+        // Whoever held it before may have found one.
+        if let Some(open) = self.open_connection() {
+            return Ok(open);
+        }
+        let began = Instant::now();
         // No topics: the brokers alone.
-        self.bootstrap(metadata_request(Some(&[]), false)).await
+        let found = self.bootstrap(metadata_request(Some(&[]), false)).await;
+        match &found {
+            Ok(_) => {
+                *pace = Pace::default();
+                self.reached.notify_waiters();
+            }
+            Err(_) => pace.on_failure(began, fastrand::f64()),
+        }
+        found
     }
 
     /// Sends a request to any broker and waits for the answer; once more elsewhere if the connection breaks.
@@ -353,14 +434,22 @@ impl Cluster {
 
     /// The same, in no newer version than `newest`.
     async fn ask_in<R: Request>(&self, request: &R, newest: i16) -> Result<R::Response, Error> {
-        match self.ask_once(request, newest).await {
-            Err(error) if error.is_retriable() => self.ask_once(request, newest).await,
+        let connection = self.any_connection().await?;
+        match self.ask_on(connection, request, newest).await {
+            Err(error) if error.is_retriable() => {
+                let connection = self.any_connection().await?;
+                self.ask_on(connection, request, newest).await
+            }
             answer => answer,
         }
     }
 
-    async fn ask_once<R: Request>(&self, request: &R, newest: i16) -> Result<R::Response, Error> {
-        let connection = self.any_connection().await?;
+    async fn ask_on<R: Request>(
+        &self,
+        connection: Connection,
+        request: &R,
+        newest: i16,
+    ) -> Result<R::Response, Error> {
         let version = connection.version::<R>()?.min(newest);
         connection.send_in(request, version, self.settings.request_timeout)?.await
     }
@@ -451,6 +540,7 @@ impl Cluster {
     fn accept(&self, response: &MetadataResponse) {
         let now = Instant::now();
         self.snapshot.rcu(|current| current.after(response, now));
+        self.told.notify_waiters();
     }
 
     fn address(&self, broker: BrokerId) -> Result<Address, Error> {

@@ -223,6 +223,14 @@ impl Error {
         }
     }
 
+    /// Whether to try again what has worked before. Also where the peer is not who it should be: somebody else answers
+    /// in a network that wants its users to log in first, and operators renew certificates when they have expired.
+    pub(crate) fn may_pass(&self) -> bool {
+        let impostor =
+            |error: &ConnectError| matches!(error, ConnectError::Tls { .. } | ConnectError::NotKafka { .. });
+        self.is_retriable() || matches!(self, Self::Connect(error) if impostor(error))
+    }
+
     /// The code in the broker's answer, where no other variant stands for it: that of [`Error::Broker`] and
     /// [`Error::Refused`].
     pub fn code(&self) -> Option<ErrorCode> {
@@ -378,14 +386,16 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether trying again, or elsewhere, may help: not where the credential or the certificate is at fault.
     pub fn is_retriable(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Resolve { .. }
-                | Self::Tcp { .. }
-                | Self::TimedOut { .. }
-                | Self::HungUp { .. }
-                | Self::Garbled { .. }
-        )
+            | Self::Tcp { .. }
+            | Self::TimedOut { .. }
+            | Self::HungUp { .. }
+            | Self::Garbled { .. } => true,
+            // A broker that is being stopped or started, or a network that went at that moment.
+            Self::Tls { source, .. } => matches!(**source, TlsError::HungUp | TlsError::Broken { .. }),
+            _ => false,
+        }
     }
 }
 

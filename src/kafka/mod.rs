@@ -25,13 +25,18 @@ pub mod group;
 mod handshake;
 mod metadata;
 mod metrics;
+mod pace;
 mod printable;
 mod producer;
 pub mod sasl;
 mod settings;
+mod silence;
 pub mod tls;
 mod topic_partition;
 mod transport;
+
+/// The target of events that take back an earlier warning: it is over.
+pub(crate) const ALL_CLEAR: &str = "hop::all_clear";
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use admin::Admin;

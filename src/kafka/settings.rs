@@ -1,13 +1,14 @@
 //! What a client was told about its cluster, checked once when it is built.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::address::Address;
 use super::handshake::Order;
 use super::metrics::Registry;
 use super::sasl::Sasl;
+use super::silence::Silence;
 use super::tls::Tls;
 
 /// What a user means by a time without end: the clock cannot be asked for more.
@@ -28,6 +29,7 @@ pub(super) struct Settings {
     pub(super) metadata_max_age: Duration,
     pub(super) most_frame_bytes: usize,
     pub(super) metrics: Registry,
+    pub(super) silence: Arc<Silence>,
     /// Peers that hung up on the quick handshake: as text, since a host has no other identity before it is reached.
     versions_first: Mutex<HashSet<Address>>,
 }
@@ -45,6 +47,7 @@ impl Default for Settings {
             metadata_max_age: Duration::from_secs(5 * 60),
             most_frame_bytes: 128 * 1024 * 1024,
             metrics: Registry::default(),
+            silence: Arc::default(),
             versions_first: Mutex::default(),
         }
     }

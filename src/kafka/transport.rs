@@ -21,10 +21,16 @@ use tokio_rustls::client::TlsStream;
 
 use super::address::Address;
 use super::error::{ConnectError, Step};
+use super::settings::Settings;
 use super::tls::{Tls, TlsError};
 
-/// A silent peer is probed after this long, so that a NAT or a pulled cable does not leave a connection half alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// A silent peer is probed: some requests are answered after minutes only, and by then a NAT may have forgotten the
+/// connection, or a cable have been pulled. What is probed often is also not forgotten.
+const PROBE_AFTER: Duration = Duration::from_secs(15);
+#[cfg(target_os = "linux")]
+const PROBE_AGAIN: Duration = Duration::from_secs(5);
+#[cfg(target_os = "linux")]
+const MOST_PROBES: u32 = 3;
 /// For so long an address is given the chance to answer alone.
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -36,10 +42,10 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    /// Connects to `broker`, with TLS where `tls` is given. `step` says how far it came.
+    /// Connects to `broker`, with TLS where that is set. Its name is looked up each time. `step` says how far it came.
     pub(super) async fn connect(
         broker: &Address,
-        tls: Option<&Tls>,
+        settings: &Settings,
         step: &mut Step,
     ) -> Result<Self, ConnectError> {
         *step = Step::Resolve;
@@ -47,10 +53,11 @@ impl Transport {
             .await
             .map_err(|source| ConnectError::Resolve { broker: broker.clone(), source: Arc::new(source) })?;
         *step = Step::Tcp;
-        let socket = first_to_connect(families_in_turn(addresses), connect)
+        let patience = settings.request_timeout;
+        let socket = first_to_connect(families_in_turn(addresses), |address| connect(address, patience))
             .await
             .map_err(|source| ConnectError::Tcp { broker: broker.clone(), source: Arc::new(source) })?;
-        let Some(tls) = tls else { return Ok(Self::Plain(socket)) };
+        let Some(tls) = &settings.tls else { return Ok(Self::Plain(socket)) };
 
         *step = Step::Tls;
         let failed =
@@ -116,12 +123,28 @@ where
     }
 }
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+/// `patience` is how long the peer's side of TCP may leave what was sent without a word.
+async fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let socket = TcpStream::connect(address).await?;
     // A request is a small write that waits for its answer: Nagle's algorithm would hold it back.
     socket.set_nodelay(true)?;
-    SockRef::from(&socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEP_ALIVE))?;
+    watch(&SockRef::from(&socket), patience)?;
     Ok(socket)
+}
+
+/// Has the system end the connection when its other end is gone, whether there is something under way or not.
+#[cfg(target_os = "linux")]
+fn watch(socket: &SockRef<'_>, patience: Duration) -> io::Result<()> {
+    let probes = TcpKeepalive::new().with_time(PROBE_AFTER);
+    socket.set_tcp_keepalive(&probes.with_interval(PROBE_AGAIN).with_retries(MOST_PROBES))?;
+    // Probes are not sent while something is under way.
+    socket.set_tcp_user_timeout(Some(patience))
+}
+
+/// Has the system probe a silent peer, as often as it does.
+#[cfg(not(target_os = "linux"))]
+fn watch(socket: &SockRef<'_>, _patience: Duration) -> io::Result<()> {
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(PROBE_AFTER))
 }
 
 impl AsyncRead for Transport {

@@ -137,6 +137,7 @@ impl ReaderBuilder {
             .build()
             .await?;
         Ok(Consumer {
+            stopper: inner.stopper(),
             inner,
             registry: self.stream.formats(),
             include_tests: self.include_tests,
@@ -200,6 +201,7 @@ pub struct UnknownStartPosition {
 #[derive(Debug)]
 pub struct Consumer {
     inner: kafka::Consumer,
+    stopper: Stopper,
     registry: Arc<Registry>,
     include_tests: bool,
     /// The batch that is being handed over, and how many of its records have been taken from it.
@@ -238,6 +240,9 @@ impl Consumer {
         // Slow users ask for one message after the other, and for a long time for no batch.
         self.inner.touch();
         loop {
+            if self.stopper.is_stopped() {
+                return Ok(None);
+            }
             while let Some(record) = self.ready.pop_front() {
                 let message = record?;
                 if self.marks {
@@ -300,9 +305,9 @@ impl Consumer {
         self.inner.commit().await
     }
 
-    /// A way to make [`next`](Self::next) return `None`, from another task.
+    /// A way to make [`next`](Self::next) return `None`, from another task: also while there is more at hand.
     pub fn stopper(&self) -> Stopper {
-        self.inner.stopper()
+        self.stopper.clone()
     }
 
     /// Stops reading. In a group, what is done is committed, and other members get the partitions at once; unless

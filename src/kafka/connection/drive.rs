@@ -116,6 +116,8 @@ impl Shared {
 
     fn answer(&self, expected: Expected, frame: Bytes) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let heard = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(heard, Ordering::Relaxed);
         self.counters.answered(frame.len(), expected.sent.elapsed());
         tracing::trace!(broker = %self.broker, api = expected.api, bytes = frame.len(), "answer");
         // Whoever asked may have gone: that is their right.
@@ -284,7 +286,7 @@ impl Reader {
     /// Reads until the peer or the time ends the connection, or until no one can ask and all is answered.
     async fn run(mut self) -> Result<(), Ended> {
         loop {
-            let head = self.waiting.front().map(|head| (head.deadline(), head.api, head.within));
+            let head = self.waiting.front().map(|head| (head.sent, head.api, head.within));
             tokio::select! {
                 biased;
                 frame = self.frames.next(&mut self.read) => self.on_frame(frame.map_err(Ended::from)?)?,
@@ -292,7 +294,8 @@ impl Reader {
                     Some(expected) => self.waiting.push_back(expected),
                     None => return Ok(()),
                 },
-                Some((api, after)) = expiry(head), if head.is_some() => {
+                Some((sent, api, after)) = expiry(head), if head.is_some() => {
+                    self.shared.silence.on_no_answer(sent);
                     return Err(Ended::TimedOut { api, after });
                 }
             }
@@ -317,18 +320,27 @@ impl Reader {
     }
 }
 
-async fn expiry(head: Option<(Instant, &'static str, Duration)>) -> Option<(&'static str, Duration)> {
-    let (at, api, after) = head?;
-    sleep_until(at).await;
-    Some((api, after))
+/// Ends when the answer that is waited for should have come.
+async fn expiry(
+    head: Option<(Instant, &'static str, Duration)>,
+) -> Option<(Instant, &'static str, Duration)> {
+    let (sent, _, within) = head?;
+    sleep_until(sent + within).await;
+    head
 }
 
 impl From<ReadError> for Ended {
     fn from(error: ReadError) -> Self {
         Self::Io(match error {
-            ReadError::Closed => io::Error::new(io::ErrorKind::UnexpectedEof, "the broker closed it"),
+            ReadError::Closed => closed_by_peer(),
+            // Over TLS that is said less plainly, where the peer went without a word.
+            ReadError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => closed_by_peer(),
             ReadError::Io(error) => error,
             ReadError::Frame(error) => io::Error::new(io::ErrorKind::InvalidData, error),
         })
     }
+}
+
+fn closed_by_peer() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the broker closed it")
 }

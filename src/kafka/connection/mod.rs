@@ -14,7 +14,7 @@ use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -32,6 +32,7 @@ use super::handshake::{ApiVersions, Established, Handshake, Order};
 use super::metrics::Counters;
 use super::sasl::Sasl;
 use super::settings::Settings;
+use super::silence::Silence;
 use super::tls::TlsError;
 use super::transport::Transport;
 use crate::wire::api::api_name;
@@ -57,6 +58,10 @@ struct Shared {
     request_timeout: Duration,
     idle_timeout: Duration,
     counters: Arc<Counters>,
+    silence: Arc<Silence>,
+    opened: Instant,
+    /// When the last answer came, in milliseconds after it was opened.
+    heard: AtomicU64,
     /// Requests of this connection that are not answered yet.
     in_flight: AtomicU64,
     /// Told when the connection is to take no more requests.
@@ -80,12 +85,6 @@ struct Expected {
     api: &'static str,
     sent: Instant,
     within: Duration,
-}
-
-impl Expected {
-    fn deadline(&self) -> Instant {
-        self.sent + self.within
-    }
 }
 
 /// A request that goes out in the last flight of the login, before the broker has said what it speaks.
@@ -177,7 +176,7 @@ impl Connection {
     ) -> Result<Opened, ConnectError> {
         let mut step = Step::Resolve;
         let timed = timeout_at(deadline, async {
-            let mut transport = Transport::connect(broker, settings.tls.as_ref(), &mut step).await?;
+            let mut transport = Transport::connect(broker, settings, &mut step).await?;
             let tls = settings.tls.is_some();
             let mut handshake =
                 Handshake::new(broker, &settings.client_id, tls, settings.sasl.as_ref(), rider, order)?;
@@ -205,6 +204,9 @@ impl Connection {
             request_timeout: settings.request_timeout,
             idle_timeout: settings.idle_timeout,
             counters,
+            silence: Arc::clone(&settings.silence),
+            opened: Instant::now(),
+            heard: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             close: Notify::new(),
             ended: OnceLock::new(),
@@ -248,7 +250,7 @@ impl Connection {
 
     /// Whether new requests may go here.
     pub(super) fn is_usable(&self) -> bool {
-        !self.outgoing.is_closed()
+        !self.outgoing.is_closed() && self.shared.silence.believes_in(self.shared.heard_at())
     }
 
     /// Takes no more requests, and returns when those in flight have been answered and the socket is closed.
@@ -267,6 +269,11 @@ impl Connection {
 }
 
 impl Shared {
+    /// When the peer was last heard from.
+    fn heard_at(&self) -> Instant {
+        self.opened + Duration::from_millis(self.heard.load(Ordering::Relaxed))
+    }
+
     fn closed(&self, kind: io::ErrorKind) -> Error {
         self.ended.get().cloned().unwrap_or_else(|| Error::Disconnected {
             broker: self.broker.clone(),

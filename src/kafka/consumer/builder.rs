@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Consumer;
 use super::event::Stopper;
 use super::in_group::{InGroup, Share};
+use super::outage::Outage;
 use super::positions::{OutOfRange, Policy, Positions, StartOffset};
 use super::requests::{FetchLimits, Isolation};
 use super::subscription::Subscription;
@@ -268,8 +269,7 @@ impl ConsumerBuilder {
             handed: None,
             unpacked: None,
             stopper: Stopper::default(),
-            failing_since: None,
-            failures: 0,
+            outage: Outage::default(),
             leaderless: 0,
         };
         consumer.assign_all(self.policy.start);

@@ -229,12 +229,12 @@ impl Consumer {
                 return Err(error.clone());
             }
             let Ok(event) = group.handle.events.try_recv() else { return Ok(()) };
-            self.on_group_event(Some(event));
+            self.on_group_event(Some(event))?;
         }
     }
 
-    pub(super) fn on_group_event(&mut self, event: Option<Event>) {
-        let Some(group) = &mut self.group else { return };
+    pub(super) fn on_group_event(&mut self, event: Option<Event>) -> Result<(), Error> {
+        let Some(group) = &mut self.group else { return Ok(()) };
         match event {
             Some(Event::Assigned(partitions)) => {
                 for partition in &partitions {
@@ -259,9 +259,18 @@ impl Consumer {
                 for partition in &partitions {
                     self.forget(partition);
                 }
-                tracing::warn!(group = %group_name(self.group.as_ref()), partitions = partitions.len(), "partitions were lost to the group");
+                let (group, count) = (group_name(self.group.as_ref()), partitions.len());
+                if self.outage.is_on() {
+                    // That has been said, and this is what comes of it.
+                    tracing::debug!(%group, partitions = count, "partitions were lost to the group");
+                } else {
+                    tracing::warn!(%group, partitions = count, "partitions were lost to the group");
+                }
                 self.events.push_back(ConsumerEvent::Lost(partitions));
             }
+            // Who has something to read finds out by reading.
+            Some(Event::Unreachable(error)) if self.positions.is_empty() => self.on_failure([], error)?,
+            Some(Event::Unreachable(_)) => {}
             Some(Event::Failed(error)) => group.failed = Some(error),
             None => {
                 let name = &group.name;
@@ -269,6 +278,7 @@ impl Consumer {
                 group.failed = Some(Error::Broker { code: ErrorCode::UNKNOWN_MEMBER_ID, doing });
             }
         }
+        Ok(())
     }
 }
 

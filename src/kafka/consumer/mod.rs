@@ -15,6 +15,7 @@ mod control;
 mod event;
 mod in_group;
 mod message;
+mod outage;
 mod positions;
 mod requests;
 mod session;
@@ -42,10 +43,12 @@ pub use self::stream::RecordStream;
 use self::aborted::AbortFilter;
 use self::in_group::{InGroup, Share};
 use self::message::Unpacked;
+use self::outage::Outage;
 use self::positions::{Ask, EndOfEpoch, FetchFrom, Fetched, Index, OffsetOf, Positions, Verdict};
 use self::requests::{Answers, FetchAnswer, FetchCall, FetchLimits};
 use self::session::FetchSession;
 use self::subscription::Subscription;
+use super::ALL_CLEAR;
 use super::backoff::Backoff;
 use super::cluster::Cluster;
 use super::error::Error;
@@ -110,9 +113,7 @@ pub struct Consumer {
     handed: Option<(TopicPartition, CommittedOffset)>,
     unpacked: Option<Unpacked>,
     stopper: Stopper,
-    /// Since when nothing could be asked, and how often it was tried since.
-    failing_since: Option<Instant>,
-    failures: u32,
+    outage: Outage,
     /// How often the cluster was asked in a row who leads a partition that has no leader.
     leaderless: u32,
 }
@@ -274,7 +275,7 @@ impl Consumer {
                         self.on_answer(answer)?;
                     }
                 }
-                event = next_of_group(&mut self.group) => self.on_group_event(event),
+                event = next_of_group(&mut self.group) => self.on_group_event(event)?,
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = self.stopper.stopped() => {}
             }
@@ -492,7 +493,7 @@ impl Consumer {
     }
 
     fn refresh(&mut self) {
-        let wait = Backoff::RECONNECT.wait(self.failures.max(1), fastrand::f64());
+        let wait = Backoff::RECONNECT.wait(self.outage.failures().max(1), fastrand::f64());
         self.refresh_after(wait.max(Backoff::REQUEST.wait(self.leaderless, fastrand::f64())));
     }
 
@@ -571,7 +572,17 @@ impl Consumer {
             Answer::Refreshed(answer) => {
                 self.refreshing = false;
                 match answer {
-                    Ok(_) => Ok(()),
+                    Ok(_) => {
+                        if self.positions.is_empty() {
+                            self.on_success();
+                        }
+                        Ok(())
+                    }
+                    // An attempt may outlast the interruption that it was made for.
+                    Err(error) if self.is_reading() => {
+                        tracing::debug!(%error, "metadata could not be renewed");
+                        Ok(())
+                    }
                     Err(error) => self.on_failure([], error),
                 }
             }
@@ -598,11 +609,11 @@ impl Consumer {
         incremental: bool,
         answer: FetchAnswer,
     ) -> Result<(), Error> {
-        self.on_success();
         let now = Instant::now();
         let session = self.sessions.entry(broker).or_default();
         if !session.on_answer(answer.code, answer.session_id) {
             self.positions.ask_again(asked.iter().map(|from| from.index));
+            self.on_success();
             return Ok(());
         }
         let whole = answer.code;
@@ -661,6 +672,7 @@ impl Consumer {
                 self.refresh();
             }
         }
+        self.on_success();
         // The next records are on their way while these are handled.
         self.ask();
         self.ask_for_ids();
@@ -668,7 +680,6 @@ impl Consumer {
     }
 
     fn on_offsets(&mut self, asked: Vec<OffsetOf>, answers: Answers<i64>) -> Result<(), Error> {
-        self.on_success();
         let now = Instant::now();
         let mut unanswered: HashMap<Index, OffsetOf> = asked.into_iter().map(|of| (of.index, of)).collect();
         // One that cannot be read is no reason to leave out the others.
@@ -681,6 +692,7 @@ impl Consumer {
             }
         }
         self.positions.on_unreachable(unanswered.into_keys(), now);
+        self.on_success();
         failure.map_or(Ok(()), Err)
     }
 
@@ -689,7 +701,6 @@ impl Consumer {
         asked: Vec<EndOfEpoch>,
         answers: Answers<(i32, i64)>,
     ) -> Result<(), Error> {
-        self.on_success();
         let now = Instant::now();
         let mut unanswered: HashMap<Index, EndOfEpoch> = asked.into_iter().map(|of| (of.index, of)).collect();
         // One that cannot be read is no reason to leave out the others.
@@ -702,6 +713,7 @@ impl Consumer {
             }
         }
         self.positions.on_unreachable(unanswered.into_keys(), now);
+        self.on_success();
         failure.map_or(Ok(()), Err)
     }
 
@@ -737,33 +749,43 @@ impl Consumer {
         Ok(())
     }
 
+    /// Whether there is something to read and nothing known to be in the way of it.
+    fn is_reading(&self) -> bool {
+        let snapshot = self.cluster.snapshot();
+        !self.positions.is_empty()
+            && self.positions.all_reachable()
+            && !self.positions.lacks_leader(&snapshot)
+    }
+
     /// A broker could not be asked, or did not answer.
     fn on_failure(&mut self, indices: impl IntoIterator<Item = Index>, error: Error) -> Result<(), Error> {
         let now = Instant::now();
         self.positions.on_unreachable(indices, now);
-        if !error.is_retriable() {
+        if !error.may_pass() {
             return Err(error);
         }
-        let since = *self.failing_since.get_or_insert(now);
-        if self.give_up_after.is_some_and(|patience| now.duration_since(since) >= patience) {
+        let is_new = self.outage.on_failure(now);
+        if self.give_up_after.is_some_and(|patience| self.outage.silence(now) >= patience) {
             return Err(error);
         }
         // Once is enough for whoever watches.
-        if self.failures == 0 {
-            tracing::warn!(%error, "reading is interrupted and will be tried again");
+        if !is_new {
+            tracing::debug!(%error, failures = self.outage.failures(), "still interrupted");
+        } else if let Some(patience) = self.give_up_after {
+            let seconds = patience.as_secs_f32();
+            tracing::warn!(%error, "reading is interrupted and will be tried again for {seconds} s");
         } else {
-            tracing::debug!(%error, failures = self.failures, "still interrupted");
+            tracing::warn!(%error, "reading is interrupted and will go on by itself");
         }
-        self.failures = self.failures.saturating_add(1);
         self.refresh();
         Ok(())
     }
 
+    /// A broker has answered.
     fn on_success(&mut self) {
-        if self.failing_since.take().is_some() {
-            tracing::info!(failures = self.failures, "reading goes on");
+        if let Some(lasted) = self.outage.on_success(self.positions.all_reachable(), Instant::now()) {
+            tracing::warn!(target: ALL_CLEAR, "reading goes on after {} s", lasted.as_secs());
         }
-        self.failures = 0;
     }
 }
 

@@ -470,6 +470,7 @@ impl Positions {
             if let Some(tracked) = self.partitions.get_mut(&index) {
                 tracked.in_flight = false;
                 tracked.leave_replica();
+                tracked.unreachable = true;
                 tracked.wait(now);
             }
         }
@@ -526,6 +527,20 @@ impl Positions {
     /// Whether every partition has reached its end, for a consumer that stops there.
     pub(super) fn all_finished(&self) -> bool {
         self.policy.stop_at_end && self.partitions.values().all(|tracked| tracked.is_finished(true))
+    }
+
+    /// Whether everything that is to be read could be asked for, as far as is known.
+    pub(super) fn all_reachable(&self) -> bool {
+        let stop_at_end = self.policy.stop_at_end;
+        !self
+            .partitions
+            .values()
+            .any(|tracked| tracked.unreachable && !tracked.paused && !tracked.is_finished(stop_at_end))
+    }
+
+    /// Whether there is nothing to read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
     }
 
     /// When the first partition that waits may be asked again.

@@ -31,6 +31,8 @@ pub(super) struct Tracked {
     pub(super) log_end: Option<i64>,
     pub(super) in_flight: bool,
     pub(super) not_before: Option<Instant>,
+    /// Whether its broker could not be asked the last time.
+    pub(super) unreachable: bool,
     /// Failures in a row, for back-off.
     failures: u32,
     /// The end that the user was told of last.
@@ -79,6 +81,7 @@ impl Tracked {
             log_end: None,
             in_flight: false,
             not_before: None,
+            unreachable: false,
             failures: 0,
             told_end: None,
             replica: None,
@@ -146,6 +149,7 @@ impl Tracked {
     pub(super) fn succeeded(&mut self) {
         self.failures = 0;
         self.not_before = None;
+        self.unreachable = false;
     }
 
     pub(super) fn failed(&mut self, code: ErrorCode, now: Instant) -> Verdict {

@@ -51,6 +51,8 @@ pub(crate) enum Event {
         partitions: Vec<TopicPartition>,
     },
     Lost(Vec<TopicPartition>),
+    /// The coordinator could not be asked; it will be tried again.
+    Unreachable(Error),
     /// The last event: there is no group any more.
     Failed(Error),
 }
@@ -454,8 +456,9 @@ impl Task {
             Brought::Answer(number, answer) => {
                 let answer = match answer {
                     Ok(answer) => answer,
-                    Err(error) if error.is_retriable() => {
+                    Err(error) if error.may_pass() => {
                         tracing::debug!(group = %self.membership.group, %error, "the coordinator did not answer");
+                        self.tell(Event::Unreachable(error));
                         Answer::Nothing
                     }
                     Err(error) => return self.fail(error),

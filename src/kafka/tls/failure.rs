@@ -57,6 +57,13 @@ pub enum TlsError {
     )]
     HungUp,
 
+    /// The connection broke during the handshake.
+    #[error("the connection broke during the handshake: {reason}")]
+    Broken {
+        /// What the socket said.
+        reason: String,
+    },
+
     /// The peer refused us.
     #[error("it refuses the handshake: {reason}")]
     Refused {
@@ -112,7 +119,7 @@ impl TlsError {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                 Self::HungUp
             }
-            _ => Self::Other { reason: error.to_string() },
+            _ => Self::Broken { reason: error.to_string() },
         }
     }
 

@@ -75,6 +75,27 @@ fn it_stops_at_the_end_that_was_first_seen() {
 }
 
 #[test]
+fn what_cannot_be_reached_is_in_the_way_until_it_is_read_again_or_not_wanted() {
+    let mut positions = positions(StartOffset::Earliest, false, 2);
+    asks(&mut positions, &[1, 2]);
+    positions.on_unreachable([0], Instant::now());
+    positions.on_fetched(answer(from(1, 0), ErrorCode::NONE, 10, Some(6)), Instant::now());
+    assert!(!positions.all_reachable());
+    // Whoever says that it does not lead the partition can be reached, but the partition is not read.
+    positions.on_fetched(answer(from(0, 0), ErrorCode::NOT_LEADER_OR_FOLLOWER, -1, None), Instant::now());
+    assert!(!positions.all_reachable());
+    positions.set_paused(&TopicPartition::new("t", 0), true);
+    assert!(positions.all_reachable());
+    positions.set_paused(&TopicPartition::new("t", 0), false);
+    assert!(!positions.all_reachable());
+    positions.on_fetched(answer(from(0, 0), ErrorCode::NONE, 0, None), Instant::now());
+    assert!(positions.all_reachable());
+    positions.on_unreachable([1], Instant::now());
+    positions.remove(&TopicPartition::new("t", 1));
+    assert!(positions.all_reachable());
+}
+
+#[test]
 fn an_empty_log_is_at_its_end_at_once_and_latest_has_nothing_to_read() {
     let mut empty = positions(StartOffset::Earliest, true, 1);
     asks(&mut empty, &[1]);
