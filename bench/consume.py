@@ -11,8 +11,8 @@ import argparse
 import sys
 from dataclasses import dataclass, replace
 
-from measuring import (BUILT, PEERS, ROOT, VENV, Kafka, Targets, build, hop, kcat, machine, measure, median, run,
-                       version_of_kcat)
+from measuring import (BUILT, PEERS, ROOT, VENV, Kafka, Targets, add_common_options, hop, kcat, machine, measure,
+                       median, prepare, run, version_of_kcat)
 
 PARTITIONS = 4
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
@@ -38,7 +38,7 @@ class Topic:
 def main():
     arguments = parse()
     clients = {name: CLIENTS[name] for name in arguments.clients}
-    build("fill", "measure", *sorted({need for client in clients.values() for need in client.needs}))
+    prepare(["fill", "measure", *{need for client in clients.values() for need in client.needs}], arguments.realtime)
     targets = Targets()
     with Kafka(arguments.keep) as kafka:
         print(f"Kafka {kafka.version}, {arguments.rounds} rounds, {machine()}")
@@ -63,15 +63,13 @@ def parse():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=numbers, default=SIZES, help="of a value in bytes, with commas between")
     parser.add_argument("--codecs", type=chosen(CODECS), default=CODECS, help=", ".join(CODECS))
-    parser.add_argument("--clients", type=chosen(CLIENTS), default=[name for name in CLIENTS if name != "subscribe-raw"],
-                        help=", ".join(CLIENTS))
-    parser.add_argument("--rounds", type=int, default=5)
+    usual = [name for name in CLIENTS if name != "subscribe-raw"]
+    parser.add_argument("--clients", type=chosen(CLIENTS), default=usual, help=", ".join(CLIENTS))
     parser.add_argument("--megabytes", type=int, default=1000, help="of values in a topic, where that is not more than "
                         f"{MOST_RECORDS} records (default 1000)")
     parser.add_argument("--batch-bytes", type=int, default=1_000_000, help="librdkafka's batch.size when topics are "
                         "filled (default 1000000)")
-    parser.add_argument("--keep", action="store_true", help="leave Kafka and the topics for the next run; "
-                        "scripts/kafka stop --dir target/kafka/bench")
+    add_common_options(parser, 5)
     return parser.parse_args()
 
 
@@ -269,8 +267,8 @@ def check(results, targets):
             most = LESS_CPU.get(codec, LESS_CPU_COMPRESSED)
             targets.check(f"{size} B {codec}: batches take {own.cpu / peer.cpu:.2f} of librdkafka's CPU, "
                           f"at most {most}", own.cpu <= most * peer.cpu)
-            targets.check(f"{size} B {codec}: batches are read {own.rate / peer.rate:.2f} times as fast as by librdkafka, "
-                          "at least 1", own.rate >= peer.rate)
+            targets.check(f"{size} B {codec}: batches are read {own.rate / peer.rate:.2f} times as fast as by "
+                          "librdkafka, at least 1", own.rate >= peer.rate)
         if pair := both("subscribe", "kcat"):
             own, peer = pair
             targets.check(f"{size} B {codec}: hop subscribe takes {own.cpu / peer.cpu:.2f} of kcat's CPU, "

@@ -8,7 +8,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from measuring import BUILT, VENV, Kafka, Targets, build, hop, kcat, machine, measure, median, run, version_of_kcat
+from measuring import (BUILT, VENV, Kafka, Targets, add_common_options, hop, kcat, machine, measure, median, prepare,
+                       run, version_of_kcat)
 
 TOPIC = "bench-first-message"
 USER = "admin"
@@ -17,7 +18,7 @@ TIMES_FASTER = {"hop-client subscribe": 30, "kcat -C -e": 3}
 
 def main():
     arguments = parse()
-    build("fill", "measure", "hop", "venv")
+    prepare(["fill", "measure", "hop", "venv"], arguments.realtime)
     targets = Targets()
     with Kafka(arguments.keep) as kafka, tempfile.TemporaryDirectory() as home:
         print(f"Kafka {kafka.version}, kcat {version_of_kcat()}, {arguments.rounds} rounds, {machine()}")
@@ -49,9 +50,8 @@ def main():
         print(f"\n{'seconds':24}{'first message':>15}{'end':>10}{'CPU':>10}   at the end: {machine()}")
         medians = {}
         for name, rounds in costs.items():
-            medians[name] = [median([figure(cost) for cost in rounds])
-                             for figure in (lambda cost: cost.first_output, lambda cost: cost.wall, lambda cost: cost.cpu)]
-            first, end, cpu = medians[name]
+            figures = zip(*[(cost.first_output, cost.wall, cost.cpu) for cost in rounds])
+            first, end, cpu = medians[name] = list(map(median, figures))
             print(f"{name:24}{first:15.4f}{end:10.4f}{cpu:10.4f}")
     print()
     own = medians["hop subscribe"]
@@ -65,8 +65,7 @@ def main():
 def parse():
     parser = argparse.ArgumentParser(prog="scripts/bench first-message", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--keep", action="store_true", help="leave Kafka for the next run")
+    add_common_options(parser, 11)
     return parser.parse_args()
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from consume import CLIENTS, chosen
-from measuring import BUILT, Kafka, Targets, build, machine, median
+from measuring import BUILT, Kafka, Targets, add_common_options, machine, median, prepare
 
 SIZE = 1024
 # What comes while things warm up is left out.
@@ -20,39 +20,43 @@ ABLE = ["batches", "owned", "rdkafka", "rskafka", "krafka"]
 
 def main():
     arguments = parse()
-    build("pace", *sorted({need for name in arguments.clients for need in CLIENTS[name].needs}))
+    prepare(["pace", *{need for name in arguments.clients for need in CLIENTS[name].needs}], arguments.realtime)
     targets = Targets()
     figures = {name: [] for name in arguments.clients}
     with Kafka(arguments.keep) as kafka:
-        print(f"Kafka {kafka.version}, {arguments.rate} records a second of {SIZE} B to {arguments.partitions} partition(s), "
-              f"{arguments.rounds} rounds of {arguments.seconds} s, {machine()}")
+        print(f"Kafka {kafka.version}, {arguments.rate} records a second of {SIZE} B to {arguments.partitions} "
+              f"partition(s), {arguments.rounds} rounds of {arguments.seconds} s, {machine()}")
         print(f"\n{'microseconds':24}{'p50':>10}{'p99':>10}{'max':>10}   in each round")
         for number in range(arguments.rounds):
-            order = arguments.clients[number % len(arguments.clients):] + arguments.clients[:number % len(arguments.clients)]
-            for name in order:
+            turn = number % len(arguments.clients)
+            for name in arguments.clients[turn:] + arguments.clients[:turn]:
                 figures[name].append(read(kafka, name, number, arguments))
-                print(f"{CLIENTS[name].label:24}" + "".join(f"{figure:10.0f}" for figure in figures[name][-1]), flush=True)
+                print_row(name, figures[name][-1])
     medians = {name: tuple(map(median, zip(*rounds))) for name, rounds in figures.items()}
     print(f"\n{'medians':24}{'p50':>10}{'p99':>10}{'max':>10}   at the end: {machine()}")
     for name, result in medians.items():
-        print(f"{CLIENTS[name].label:24}" + "".join(f"{figure:10.0f}" for figure in result))
+        print_row(name, result)
     print()
     if "rdkafka" in medians:
         for name in [name for name in ("batches", "owned") if name in medians]:
             for what, own, peer in zip(("p50", "p99"), medians[name], medians["rdkafka"]):
-                targets.check(f"{CLIENTS[name].label}: {what} is {own:.0f} µs, at most librdkafka's {peer:.0f}", own <= peer)
+                targets.check(f"{CLIENTS[name].label}: {what} is {own:.0f} µs, at most librdkafka's {peer:.0f}",
+                              own <= peer)
     targets.close()
+
+
+def print_row(name, figures):
+    print(f"{CLIENTS[name].label:24}" + "".join(f"{figure:10.0f}" for figure in figures), flush=True)
 
 
 def parse():
     parser = argparse.ArgumentParser(prog="scripts/bench latency", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clients", type=chosen(ABLE), default=["batches", "rdkafka"], help=", ".join(ABLE))
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=20, help="of each client in a round")
     parser.add_argument("--rate", type=int, default=1000, help="records a second")
     parser.add_argument("--partitions", type=int, default=1)
-    parser.add_argument("--keep", action="store_true", help="leave Kafka for the next run")
+    add_common_options(parser, 5)
     return parser.parse_args()
 
 
@@ -62,8 +66,9 @@ def read(kafka, name, number, arguments):
     kafka.new_topic(topic, arguments.partitions)
     warm_up = WARM_UP_SECONDS * arguments.rate
     records = warm_up + arguments.seconds * arguments.rate
-    reader = subprocess.Popen([BUILT / CLIENTS[name].needs[0], name, kafka.plaintext, topic, str(arguments.partitions), str(records),
-                               str(warm_up)], stdout=subprocess.PIPE, text=True)
+    reading = [BUILT / CLIENTS[name].needs[0], name, kafka.plaintext, topic, str(arguments.partitions), str(records),
+               str(warm_up)]
+    reader = subprocess.Popen(reading, stdout=subprocess.PIPE, text=True)
     try:
         subprocess.run([BUILT / "pace", kafka.plaintext, topic, str(arguments.partitions), str(records), str(SIZE),
                         str(arguments.rate)], check=True)

@@ -110,12 +110,14 @@ def run(*command, cwd=ROOT):
     return done.stdout
 
 
-def build(*programs):
+def prepare(programs, realtime):
     """Builds what is to be measured: names of programs in bench/peers, and `hop`, `franz-go`, `venv`."""
     peers = [argument for program in programs if program not in OTHERS for argument in ("--bin", program)]
     run("cargo", "build", "--quiet", "--release", "--locked", *peers, cwd=PEERS)
     for program in programs:
         OTHERS.get(program, lambda: None)()
+    if realtime:
+        come_first()
 
 
 def build_hop():
@@ -169,6 +171,19 @@ def machine():
     """What the figures were measured on, and what else it did meanwhile."""
     load = " ".join(f"{load:.1f}" for load in os.getloadavg())
     return f"{os.cpu_count()} processors, load average {load}"
+
+
+def add_common_options(parser, rounds):
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"default {rounds}")
+    parser.add_argument("--keep", action="store_true", help="leave Kafka and its topics for the next run; then: "
+                        "scripts/kafka stop --dir target/kafka/bench")
+    parser.add_argument("--realtime", action="store_true", help="for a busy machine: Kafka and what is measured come "
+                        "before all else that runs (wants root, and a Kafka that does not run yet)")
+
+
+def come_first():
+    """This process and those that it starts, Kafka among them, get a processor before all others."""
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 class Targets:
