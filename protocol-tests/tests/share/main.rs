@@ -2,7 +2,8 @@
 //!
 //! `CONFORMANCE_BROKER=host:port` names an Apache Kafka with a plaintext listener whose anonymous users may do anything.
 //! `KAFKA_VERSION` says that it is too old for share groups where it begins with a 3: then, and on the broker of this
-//! crate where no Kafka is named, every test is that the consumer says so.
+//! crate where no Kafka is named, every test of those that want Kafka is that the consumer says so. What a broker does
+//! not do on demand is done by a scripted peer in any case.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,5 +13,9 @@
 )]
 #![expect(clippy::indexing_slicing, reason = "an answer that is too short fails the test")]
 
-mod sharing;
+mod java;
+mod members;
+mod records;
+mod scripted;
 mod target;
+mod transactions;

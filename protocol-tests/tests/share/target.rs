@@ -33,6 +33,13 @@ impl Target {
         Some(target)
     }
 
+    /// The same, of which nothing is known yet.
+    pub(crate) async fn anew(&self) -> Self {
+        let client = Client::builder().bootstrap(&self.address).connect().await.unwrap();
+        let (address, topic, group) = (self.address.clone(), self.topic.clone(), self.group.clone());
+        Self { admin: client.admin(), client, address, topic, group }
+    }
+
     /// Sets something for the group, and waits until it holds.
     pub(crate) async fn set(&self, name: &str, value: &str) {
         let resource = ConfigResource::group(&self.group);
@@ -112,4 +119,14 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
 /// The number that was written.
 pub(crate) fn number(shared: &SharedRecord) -> u32 {
     std::str::from_utf8(shared.record.value.as_ref().unwrap()).unwrap().parse().unwrap()
+}
+
+/// The numbers and delivery counts of the next records.
+pub(crate) async fn numbers(consumer: &mut ShareConsumer, count: usize) -> Vec<(u32, u16)> {
+    let mut numbers = Vec::new();
+    while numbers.len() < count {
+        let shared = consumer.next().await.unwrap().unwrap();
+        numbers.push((number(&shared), shared.delivery_count));
+    }
+    numbers
 }

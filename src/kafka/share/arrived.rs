@@ -107,7 +107,7 @@ impl Arrived {
             from: *first,
             before: Some(last.saturating_add(1)),
         };
-        let batch = AcquiredBatch { fetched, acquired, offsets: Arc::from(offsets), until: self.until };
+        let batch = AcquiredBatch { fetched, acquired, offsets: Arc::from(offsets) };
         Next::Records { batch, gaps }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use crate::kafka::consumer::{ConsumedRecord, FetchedBatch};
 use crate::kafka::topic_partition::TopicPartition;
@@ -28,7 +27,6 @@ pub struct AcquiredBatch {
     pub(super) acquired: Vec<Acquired>,
     /// The offsets of the records that were acquired.
     pub(super) offsets: Arc<[i64]>,
-    pub(super) until: Instant,
 }
 
 /// A record and how often it has been handed over.

@@ -137,6 +137,12 @@ impl Held {
         }
     }
 
+    /// Whether something can be said of a record.
+    pub(super) fn holds(&self, partition: &TopicPartition, offset: i64, now: Instant) -> bool {
+        let record = self.partitions.get(partition).and_then(|of| of.records.get(&offset));
+        record.is_some_and(|record| record.until > now)
+    }
+
     /// The user says what became of a record, perhaps once more before the broker is told. `false`: it is not held.
     pub(super) fn say(
         &mut self,

@@ -185,13 +185,16 @@ impl ShareConsumer {
 
     /// The next record of the batch that is handed over one by one, while it is locked.
     fn next_unpacked(&mut self, now: Instant) -> Option<SharedRecord> {
-        let (batch, unpacked) = self.unpacked.as_mut().filter(|(batch, _)| batch.until > now)?;
+        let (batch, unpacked) = self.unpacked.as_mut()?;
+        let partition = batch.topic_partition();
         loop {
             // They have all been read once.
             let record = unpacked.next()?.ok()?;
-            if let Some(delivery_count) = batch.delivery_count(record.offset) {
+            let Some(delivery_count) = batch.delivery_count(record.offset) else { continue };
+            // Its lock may have run out meanwhile, or its session have ended.
+            if self.sharing.holds(partition, record.offset, now) {
                 if !self.explicit {
-                    self.handed = Some((batch.topic_partition().clone(), Arc::from([record.offset])));
+                    self.handed = Some((partition.clone(), Arc::from([record.offset])));
                 }
                 return Some(SharedRecord { record, delivery_count });
             }

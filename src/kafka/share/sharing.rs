@@ -26,6 +26,9 @@ use crate::wire::error_code::{ErrorCode, Reaction};
 
 /// For how long what the user has said waits for a fetch to go along with.
 const LINGER: Duration = Duration::from_secs(1);
+/// How often in a row a broker may run into an error that it has no code for before the user hears of it. Kafka 4.3 does
+/// so when something is acknowledged of a topic that has been deleted.
+const MOST_SERVER_ERRORS: u32 = 5;
 /// For how long a record is locked where a broker does not say so.
 const USUAL_LOCK: Duration = Duration::from_secs(30);
 
@@ -188,6 +191,11 @@ impl Sharing {
         None
     }
 
+    /// Whether a record that was handed over is locked for this consumer still.
+    pub(super) fn holds(&self, partition: &TopicPartition, offset: i64, now: Instant) -> bool {
+        self.held.holds(partition, offset, now)
+    }
+
     /// The user says what became of a record that they got. `false`: it is not held any more, or never was.
     pub(super) fn say(
         &mut self,
@@ -277,8 +285,9 @@ impl Sharing {
         let answer = match answer {
             Ok(answer) if answer.code == ErrorCode::NONE => answer,
             Ok(answer) => {
+                let reaction = reaction(answer.code, known.failures);
                 let error = self.refusal(answer.code, answer.message.as_deref());
-                return self.on_refused(broker, &told, answer.code.reaction(), error, at);
+                return self.on_refused(broker, &told, reaction, error, at);
             }
             Err(error) => {
                 let reaction = if error.is_retriable() { Reaction::Retry } else { Reaction::Fatal };
@@ -380,7 +389,9 @@ impl Sharing {
             ErrorCode::CORRUPT_MESSAGE => heard.failures.push(unreadable(code, &partition)),
             // Another broker has taken over its state; the metadata will say so.
             ErrorCode::FENCED_STATE_EPOCH => heard.refresh = true,
-            code if code.reaction() == Reaction::Fatal => heard.failures.push(unreadable(code, &partition)),
+            code if reaction(code, failures) == Reaction::Fatal => {
+                heard.failures.push(unreadable(code, &partition));
+            }
             _ => heard.refresh = true,
         }
         tracing::debug!(%partition, %code, "will be asked again");
@@ -445,6 +456,14 @@ impl Broker {
 impl ToldOf {
     fn id(&self) -> Id {
         (self.origin.topic_id, self.partition.partition)
+    }
+}
+
+/// What to do about a code that came after so many failures in a row.
+fn reaction(code: ErrorCode, failures: u32) -> Reaction {
+    match code {
+        ErrorCode::UNKNOWN_SERVER_ERROR if failures < MOST_SERVER_ERRORS => Reaction::RefreshMetadata,
+        code => code.reaction(),
     }
 }
 

@@ -186,6 +186,24 @@ fn what_a_user_must_know_is_told_and_asking_goes_on() {
 }
 
 #[test]
+fn an_error_without_a_code_passes_or_is_told() {
+    let mut now = Instant::now();
+    let mut sharing = sharing(1);
+    for failures in 0..8 {
+        let (number, ..) = fetch(&mut sharing, now);
+        let heard = sharing.on_answer(1, number, Ok(refused(ErrorCode::UNKNOWN_SERVER_ERROR)), now);
+        let passes = failures < 5;
+        assert_eq!((heard.refresh, heard.failures.len()), (passes, usize::from(!passes)), "{failures}");
+        now = sharing.wake_at(Want::Records, now).unwrap();
+    }
+    // One that is answered begins anew to count.
+    let (number, ..) = fetch(&mut sharing, now);
+    sharing.on_answer(1, number, Ok(answer(Vec::new())), now);
+    let (number, ..) = fetch(&mut sharing, now);
+    assert!(sharing.on_answer(1, number, Ok(refused(ErrorCode::UNKNOWN_SERVER_ERROR)), now).refresh);
+}
+
+#[test]
 fn a_partition_in_trouble_is_left_out_for_a_while() {
     let leaves = [
         ErrorCode::NOT_LEADER_OR_FOLLOWER,
