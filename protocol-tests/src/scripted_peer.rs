@@ -59,6 +59,8 @@ pub enum Answer {
     Normally,
     /// A broker's answer, made by [`Asked::with`].
     Message(Vec<u8>),
+    /// The same, after so long.
+    LateMessage(Vec<u8>, Duration),
     /// These bytes, without length or header.
     Raw(Vec<u8>),
     /// The broker's answer, under another correlation id.
@@ -80,6 +82,11 @@ pub enum Answer {
 }
 
 impl Asked {
+    /// The request itself.
+    pub fn request<R: Decodable>(&self) -> R {
+        R::decode(&mut self.body.clone(), self.version).expect("a request")
+    }
+
     /// A broker's answer to this request.
     pub fn with<R: Encodable + HeaderVersion>(&self, response: &R) -> Answer {
         Answer::Message(encode(self.version, response))
@@ -270,6 +277,10 @@ async fn serve(mut socket: TcpStream, connection: usize, shared: &Shared) -> io:
         let out = match answer {
             Answer::Normally => normally(header.correlation_id),
             Answer::Message(body) => framed(header.correlation_id, api, version, &body),
+            Answer::LateMessage(body, after) => {
+                tokio::time::sleep(after).await;
+                framed(header.correlation_id, api, version, &body)
+            }
             Answer::Raw(bytes) => bytes,
             Answer::Misnumbered => normally(header.correlation_id + 1),
             Answer::Late(after) => {

@@ -57,6 +57,19 @@ impl Client {
         ConsumerBuilder::new(Arc::clone(&self.cluster))
     }
 
+    /// A consumer that shares records with others of a group (KIP-932), on this client. Wants Kafka 4.2.
+    ///
+    /// ```no_run
+    /// # async fn example(client: hop::kafka::Client) -> Result<(), hop::kafka::Error> {
+    /// let mut consumer = client.share_consumer().topics(["alerts"]).group("workers").build().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "share-groups")]
+    pub fn share_consumer(&self) -> super::share::ShareConsumerBuilder {
+        super::share::ShareConsumerBuilder::new(Arc::clone(&self.cluster))
+    }
+
     /// What an administrator does, on this client.
     pub fn admin(&self) -> Admin {
         Admin::new(Arc::clone(&self.cluster))

@@ -199,6 +199,18 @@ pub enum Error {
         partition: TopicPartition,
     },
 
+    /// A record that is to be acknowledged is not held by this consumer of a share group: it was not handed over, its
+    /// broker has been told of it already, its lock has run out, or the connection to its broker was lost.
+    #[error(
+        "offset {offset} of partition {partition} is not held by this consumer, or no longer; what has not been acknowledged comes again"
+    )]
+    NotHeld {
+        /// The partition.
+        partition: TopicPartition,
+        /// The first offset that is not held.
+        offset: i64,
+    },
+
     /// A setting was given a value that cannot work.
     #[error("{setting}: {reason}")]
     Setting {

@@ -30,6 +30,8 @@ mod printable;
 mod producer;
 pub mod sasl;
 mod settings;
+#[cfg(feature = "share-groups")]
+mod share;
 mod silence;
 pub mod tls;
 mod topic_partition;
@@ -50,5 +52,9 @@ pub use group::{Assignor, CommittedOffset, Group, GroupProtocol};
 pub use metrics::{BrokerMetrics, Latencies};
 pub use producer::{Acknowledged, Delivery, ProduceError, Producer, ProducerBuilder, Record};
 pub use sasl::Sasl;
+#[cfg(feature = "share-groups")]
+pub use share::{
+    Acknowledgement, AcquiredBatch, AcquiredRecord, ShareConsumer, ShareConsumerBuilder, SharedRecord,
+};
 pub use tls::Tls;
 pub use topic_partition::TopicPartition;

@@ -5,7 +5,9 @@
 //!
 //! - SaslHandshake 0 is followed by tokens without frames;
 //! - AddPartitionsToTxn 4 and later are for brokers among themselves;
-//! - OffsetCommit 10, OffsetFetch 10, InitProducerId 6 and ListOffsets 11 are not in the schemas of `kafka-protocol` yet.
+//! - OffsetCommit 10, OffsetFetch 10, InitProducerId 6, ListOffsets 11, ShareFetch 2 and ShareAcknowledge 2 are not in the
+//!   schemas of `kafka-protocol` yet;
+//! - version 0 of what share groups use was a trial, which Kafka has withdrawn.
 //!
 //! [`with_request`] goes from a number on the wire to the type of the request.
 
@@ -323,6 +325,18 @@ apis! {
     }
     DescribeTopicPartitions DescribeTopicPartitionsRequest 0..=0 {
         0 "partitions page by page (KIP-966)"
+    }
+    ShareGroupHeartbeat ShareGroupHeartbeatRequest 1..=1 {
+        1 "groups that share records, not partitions (KIP-932)"
+    }
+    ShareGroupDescribe ShareGroupDescribeRequest 1..=1 {
+        1 "groups that share records, not partitions (KIP-932)"
+    }
+    ShareFetch ShareFetchRequest 1..=1 {
+        1 "records for one reader at a time (KIP-932)"
+    }
+    ShareAcknowledge ShareAcknowledgeRequest 1..=1 {
+        1 "what became of each record (KIP-932)"
     }
 }
 

@@ -12,11 +12,11 @@ use crate::wire::record::{Batch, Record, TimestampType};
 /// view of one without copying it, which keeps the whole batch in memory for as long as it lives.
 #[derive(Debug, Clone)]
 pub struct FetchedBatch {
-    pub(super) partition: TopicPartition,
-    pub(super) batch: Batch,
+    pub(in crate::kafka) partition: TopicPartition,
+    pub(in crate::kafka) batch: Batch,
     /// Brokers send whole batches: records outside of what was asked for are passed over.
-    pub(super) from: i64,
-    pub(super) before: Option<i64>,
+    pub(in crate::kafka) from: i64,
+    pub(in crate::kafka) before: Option<i64>,
 }
 
 impl FetchedBatch {

@@ -66,7 +66,7 @@ impl Stopper {
         self.shared.stopped.load(Ordering::Acquire)
     }
 
-    pub(super) async fn stopped(&self) {
+    pub(in crate::kafka) async fn stopped(&self) {
         loop {
             let told = self.shared.told.notified();
             if self.is_stopped() {

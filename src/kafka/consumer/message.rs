@@ -64,8 +64,8 @@ const RECORDS_AT_A_TIME: usize = 1024;
 
 /// The records of one batch on their way to the user, one by one.
 #[derive(Debug)]
-pub(super) struct Unpacked {
-    pub(super) batch: FetchedBatch,
+pub(in crate::kafka) struct Unpacked {
+    pub(in crate::kafka) batch: FetchedBatch,
     taken: usize,
     ready: VecDeque<Result<ConsumedRecord, Error>>,
     last: bool,
@@ -74,12 +74,12 @@ pub(super) struct Unpacked {
 }
 
 impl Unpacked {
-    pub(super) fn new(batch: FetchedBatch) -> Self {
+    pub(in crate::kafka) fn new(batch: FetchedBatch) -> Self {
         let reached = batch.from.max(batch.batch.base_offset());
         Self { batch, taken: 0, ready: VecDeque::new(), last: false, reached }
     }
 
-    pub(super) fn next(&mut self) -> Option<Result<ConsumedRecord, Error>> {
+    pub(in crate::kafka) fn next(&mut self) -> Option<Result<ConsumedRecord, Error>> {
         if self.ready.is_empty() && !self.last {
             let batch = &self.batch;
             let records = batch.records().skip(self.taken).take(RECORDS_AT_A_TIME);

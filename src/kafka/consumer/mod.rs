@@ -40,9 +40,10 @@ pub use self::positions::{OutOfRange, StartOffset};
 pub use self::requests::Isolation;
 pub use self::stream::RecordStream;
 
+pub(super) use self::message::Unpacked;
+
 use self::aborted::AbortFilter;
 use self::in_group::{InGroup, Share};
-use self::message::Unpacked;
 use self::outage::Outage;
 use self::positions::{Ask, EndOfEpoch, FetchFrom, Fetched, Index, OffsetOf, Positions, Verdict};
 use self::requests::{Answers, FetchAnswer, FetchCall, FetchLimits};

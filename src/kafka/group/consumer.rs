@@ -3,6 +3,9 @@
 //! The member says what it wants and what it has; the broker says what it should have. The difference is given up
 //! first, then taken, and each is confirmed by the next heartbeat, so that the others are never made to wait for this
 //! one. The I/O is [`super::task`]'s, which also turns topic ids into names.
+//!
+//! A member of a share group (KIP-932) does the same, but that it owns nothing: others may be given the same partitions,
+//! nobody waits for it to give one up, and it does not say what it has.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -306,7 +309,11 @@ impl ConsumerMember {
             return;
         }
         let gone: BTreeSet<_> = self.owned.difference(&self.target).cloned().collect();
-        if !gone.is_empty() {
+        let shares = self.membership.share_member.is_some();
+        if !gone.is_empty() && shares {
+            self.owned.retain(|owned| !gone.contains(owned));
+            self.actions.push_back(Action::Lost(gone.into_iter().collect()));
+        } else if !gone.is_empty() {
             self.revocations += 1;
             let partitions = gone.iter().cloned().collect();
             self.actions.push_back(Action::Revoke { number: self.revocations, partitions });
@@ -319,7 +326,7 @@ impl ConsumerMember {
         let new: Vec<_> = self.target.difference(&self.owned).cloned().collect();
         if !new.is_empty() {
             self.owned.extend(new.iter().cloned());
-            self.tell_owned = true;
+            self.tell_owned = !shares;
         }
         self.actions.push_back(Action::Assigned(new));
     }

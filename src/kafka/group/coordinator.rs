@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::consumer_group_heartbeat_response::Assignment as AssignedIds;
-use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, OffsetCommitRequest};
+use kafka_protocol::messages::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, OffsetCommitRequest, TopicName,
+};
 use kafka_protocol::protocol::{Request as KafkaRequest, StrBytes};
 use tokio::time::{Instant, sleep};
 
@@ -164,16 +166,18 @@ impl Coordinator {
     }
 
     async fn heartbeat(&self, heartbeat: &ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, Error> {
+        #[cfg(feature = "share-groups")]
+        if self.membership.share_member.is_some() {
+            let response = self.share_heartbeat(heartbeat).await?;
+            return Ok(self.heard(response).await);
+        }
         let membership = &self.membership;
-        let names = |topics: &BTreeSet<Arc<str>>| {
-            topics.iter().map(|topic| StrBytes::from_string(topic.to_string()).into()).collect()
-        };
         let mut request = ConsumerGroupHeartbeatRequest::default()
             .with_group_id(group_id(&membership.group))
             .with_member_id(StrBytes::from_string(heartbeat.member_id.clone()))
             .with_member_epoch(heartbeat.epoch)
             .with_instance_id(membership.instance_id.clone().map(StrBytes::from_string))
-            .with_subscribed_topic_names(heartbeat.topics.as_ref().map(names))
+            .with_subscribed_topic_names(heartbeat.topics.as_ref().map(topic_names))
             .with_topic_partitions(heartbeat.owned.as_ref().map(|owned| self.by_id(owned)));
         if heartbeat.full {
             request = request
@@ -182,11 +186,45 @@ impl Coordinator {
                 .with_rack_id(membership.rack.clone().map(StrBytes::from_string));
         }
         let response = self.send(&request, NEWEST, PROMPT).await?;
+        Ok(self.heard(response).await)
+    }
+
+    /// A member of a share group says the same in other words, and is answered in other words.
+    #[cfg(feature = "share-groups")]
+    async fn share_heartbeat(
+        &self,
+        heartbeat: &ConsumerHeartbeat,
+    ) -> Result<ConsumerGroupHeartbeatResponse, Error> {
+        use kafka_protocol::messages::consumer_group_heartbeat_response::TopicPartitions;
+        let rack = self.membership.rack.clone().filter(|_| heartbeat.full);
+        let request = kafka_protocol::messages::ShareGroupHeartbeatRequest::default()
+            .with_group_id(group_id(&self.membership.group))
+            .with_member_id(StrBytes::from_string(heartbeat.member_id.clone()))
+            .with_member_epoch(heartbeat.epoch)
+            .with_rack_id(rack.map(StrBytes::from_string))
+            .with_subscribed_topic_names(heartbeat.topics.as_ref().map(topic_names));
+        let response = self.send(&request, NEWEST, PROMPT).await?;
+        let assignment = response.assignment.map(|assignment| {
+            let topics = assignment.topic_partitions.into_iter().map(|topic| {
+                TopicPartitions::default().with_topic_id(topic.topic_id).with_partitions(topic.partitions)
+            });
+            AssignedIds::default().with_topic_partitions(topics.collect())
+        });
+        Ok(ConsumerGroupHeartbeatResponse::default()
+            .with_error_code(response.error_code)
+            .with_error_message(response.error_message)
+            .with_member_id(response.member_id)
+            .with_member_epoch(response.member_epoch)
+            .with_heartbeat_interval_ms(response.heartbeat_interval_ms)
+            .with_assignment(assignment))
+    }
+
+    async fn heard(&self, response: ConsumerGroupHeartbeatResponse) -> ConsumerHeartbeatAnswer {
         let assignment = match &response.assignment {
             Some(assignment) => Some(self.by_name(assignment).await),
             None => None,
         };
-        Ok(ConsumerHeartbeatAnswer {
+        ConsumerHeartbeatAnswer {
             code: ErrorCode(response.error_code),
             message: response.error_message.as_ref().map(|message| printable(message)),
             member_id: response.member_id.as_ref().map(ToString::to_string),
@@ -195,7 +233,7 @@ impl Coordinator {
                 u64::try_from(response.heartbeat_interval_ms).unwrap_or_default(),
             ),
             assignment,
-        })
+        }
     }
 
     fn by_id(&self, owned: &BTreeSet<TopicPartition>) -> Vec<TopicPartitions> {
@@ -236,4 +274,8 @@ impl Coordinator {
         }
         found
     }
+}
+
+fn topic_names(topics: &BTreeSet<Arc<str>>) -> Vec<TopicName> {
+    topics.iter().map(|topic| StrBytes::from_string(topic.to_string()).into()).collect()
 }

@@ -35,6 +35,9 @@ pub(crate) struct Membership {
     pub(crate) heartbeat_interval: Duration,
     /// Also how long a rebalance waits for this member.
     pub(crate) max_poll_interval: Duration,
+    /// The id of a member of a share group (KIP-932), which names its sessions with brokers, too. Members of other
+    /// groups get theirs as they join.
+    pub(crate) share_member: Option<String>,
 }
 
 /// What is to be done.
@@ -78,7 +81,7 @@ pub(crate) enum Answer {
     Nothing,
 }
 
-/// A ConsumerGroupHeartbeat with topics by name; only the shell knows their ids.
+/// A ConsumerGroupHeartbeat, or a ShareGroupHeartbeat, with topics by name; only the shell knows their ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConsumerHeartbeat {
     pub(crate) member_id: String,

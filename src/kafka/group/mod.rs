@@ -89,6 +89,7 @@ impl Group {
                 session_timeout: Duration::from_secs(45),
                 heartbeat_interval: Duration::from_secs(3),
                 max_poll_interval: Duration::from_secs(5 * 60),
+                share_member: None,
             },
             protocol: GroupProtocol::default(),
         }

@@ -29,6 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A goodbye is a courtesy: the coordinator finds out by itself.
 const GOODBYE: Duration = Duration::from_secs(5);
 
+/// What a broker means that knows share groups and does not take their members.
+const SWITCHED_OFF: &str =
+    "share groups are switched off in this cluster; they need Kafka 4.2 and its feature share.version at 1";
+
 /// What the consumer wants of the task.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -297,7 +301,8 @@ impl Task {
     }
 
     fn consumer_member(&self, topics: BTreeSet<Arc<str>>) -> Member {
-        let id = Uuid::from_u64_pair(fastrand::u64(..), fastrand::u64(..)).to_string();
+        let random = || Uuid::from_u64_pair(fastrand::u64(..), fastrand::u64(..)).to_string();
+        let id = self.membership.share_member.clone().unwrap_or_else(random);
         Member::Consumer(ConsumerMember::new(Arc::clone(&self.membership), id, topics, Instant::now()))
     }
 
@@ -395,10 +400,19 @@ impl Task {
             return;
         }
         let group = &self.membership.group;
-        let error = Error::for_group(failure.code, "join", group, || match &failure.message {
-            Some(message) => format!("being a member of group '{group}' ({message})"),
-            None => format!("being a member of group '{group}'"),
-        });
+        let shares = self.membership.share_member.is_some();
+        let error = if shares && failure.code == ErrorCode::UNSUPPORTED_VERSION {
+            Error::Refused {
+                code: failure.code,
+                doing: format!("being a member of share group '{group}'"),
+                message: SWITCHED_OFF.to_owned(),
+            }
+        } else {
+            Error::for_group(failure.code, "join", group, || match &failure.message {
+                Some(message) => format!("being a member of group '{group}' ({message})"),
+                None => format!("being a member of group '{group}'"),
+            })
+        };
         self.tell(Event::Failed(error));
     }
 

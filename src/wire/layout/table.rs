@@ -263,4 +263,15 @@ pub(super) const ROWS: &[Row] = &[
     Row { key: 69, side: Side::Response, first: 1, last: 1, fields: "4{2?SSS44S{S?S?S4SS{S}?S{uS{4}<>}<>{uS{4}<>}<>1<>}4<>}<>" }, // ConsumerGroupDescribe
     Row { key: 75, side: Side::Request, first: 0, last: 0, fields: "{S<>}4?(S4<>)<>" }, // DescribeTopicPartitions
     Row { key: 75, side: Side::Response, first: 0, last: 0, fields: "4{2?Suf{2444{4}{4}?{4}?{4}{4}<>}4<>}?(S4<>)<>" }, // DescribeTopicPartitions
+    Row { key: 76, side: Side::Request, first: 1, last: 1, fields: "SS4?S?{S}<>" }, // ShareGroupHeartbeat
+    Row { key: 76, side: Side::Response, first: 1, last: 1, fields: "42?S?S44?({u{4}<>}<>)<>" }, // ShareGroupHeartbeat
+    Row { key: 77, side: Side::Request, first: 1, last: 1, fields: "{S}f<>" }, // ShareGroupDescribe
+    Row { key: 77, side: Side::Response, first: 1, last: 1, fields: "4{2?SSS44S{S?S4SS{S}{uS{4}<>}<><>}4<>}<>" }, // ShareGroupDescribe
+    Row { key: 78, side: Side::Request, first: 1, last: 1, fields: "?S?S444444{u{4{88{1}<>}<>}<>}{u{4}<>}<>" }, // ShareFetch
+    Row { key: 78, side: Side::Request, first: 2, last: 2, fields: "?S?S4444441f{u{4{88{1}<>}<>}<>}{u{4}<>}<>" }, // ShareFetch
+    Row { key: 78, side: Side::Response, first: 1, last: 2, fields: "42?S4{u{42?S2?S44<>B{882<>}<>}<>}{4S4?S<>}<>" }, // ShareFetch
+    Row { key: 79, side: Side::Request, first: 1, last: 1, fields: "?S?S4{u{4{88{1}<>}<>}<>}<>" }, // ShareAcknowledge
+    Row { key: 79, side: Side::Request, first: 2, last: 2, fields: "?S?S4f{u{4{88{1}<>}<>}<>}<>" }, // ShareAcknowledge
+    Row { key: 79, side: Side::Response, first: 1, last: 1, fields: "42?S{u{42?S44<><>}<>}{4S4?S<>}<>" }, // ShareAcknowledge
+    Row { key: 79, side: Side::Response, first: 2, last: 2, fields: "42?S4{u{42?S44<><>}<>}{4S4?S<>}<>" }, // ShareAcknowledge
 ];

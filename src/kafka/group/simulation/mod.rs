@@ -344,6 +344,7 @@ fn membership(assignors: &[Assignor], instance_id: Option<String>) -> Arc<Member
         session_timeout: SESSION,
         heartbeat_interval: HEARTBEAT,
         max_poll_interval: REBALANCE,
+        share_member: None,
     })
 }
 
