@@ -36,7 +36,7 @@ async fn every_record_is_accepted_once_by_us_or_by_java() {
                 shared = ours.next() => {
                     let shared = shared.unwrap().unwrap();
                     // Every fiftieth is left to whoever comes next.
-                    if shared.delivery_count == 1 && number(&shared) % 50 == 0 {
+                    if shared.delivery_count == 1 && number(&shared).is_multiple_of(50) {
                         ours.acknowledge(&shared, Acknowledgement::Release).unwrap();
                         released += 1;
                         continue;

@@ -316,6 +316,7 @@ impl ShareConsumer {
             Some(Event::Revoke { partitions, .. } | Event::Lost(partitions)) => {
                 self.sharing.unassign(&partitions, Instant::now());
             }
+            Some(Event::Unreachable(error)) => self.on_interrupted(&error),
             Some(Event::Failed(error)) => self.failed = Some(named(error)),
             None => {
                 let doing = format!("being a member of share group '{}'", self.link.group);

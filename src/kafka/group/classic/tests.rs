@@ -18,6 +18,7 @@ fn membership(instance_id: Option<&str>, assignor: Assignor) -> Arc<Membership> 
         session_timeout: Duration::from_secs(10),
         heartbeat_interval: Duration::from_secs(1),
         max_poll_interval: Duration::from_secs(60),
+        share_member: None,
     })
 }
 

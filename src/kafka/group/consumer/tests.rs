@@ -15,6 +15,7 @@ fn membership(instance_id: Option<&str>) -> Arc<Membership> {
         session_timeout: Duration::from_secs(45),
         heartbeat_interval: INTERVAL,
         max_poll_interval: Duration::from_secs(60),
+        share_member: None,
     })
 }
 
