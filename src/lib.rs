@@ -33,6 +33,7 @@
 //! | --- | --- | --- |
 //! | `cli` | yes | the `hop` command line, in [`cli`](https://docs.rs/hop-client) and as a program |
 //! | `broker` | yes | a broker, in [`broker`](https://docs.rs/hop-client) and as `hop broker` and `hop demo` |
+//! | `share-groups` | no | `kafka::ShareConsumer`: groups that share records (KIP-932), of Kafka 4.2 and later |
 //!
 //! A library wants neither, or the broker for its tests: `default-features = false`.
 #![forbid(unsafe_code)]
