@@ -14,7 +14,7 @@ use super::batch::{Acquired, AcquiredBatch};
 use super::held::Origin;
 use crate::kafka::consumer::FetchedBatch;
 use crate::kafka::topic_partition::TopicPartition;
-use crate::wire::record::{Batch, Batches, DecodeLimits, RecordError};
+use crate::wire::record::{Batch, Batches, DecodeLimits, RecordError, next_offset};
 
 #[derive(Debug)]
 pub(super) struct Arrived {
@@ -23,6 +23,8 @@ pub(super) struct Arrived {
     /// When the lock of its records runs out.
     pub(super) until: Instant,
     batches: Batches,
+    /// The offset behind the last batch, as its header has it.
+    end: i64,
     /// What was acquired and has not been looked at yet.
     acquired: VecDeque<Acquired>,
 }
@@ -37,9 +39,8 @@ pub(super) enum Next {
     Records { batch: AcquiredBatch, gaps: Vec<Span> },
     /// Nothing but gaps.
     Gaps(Vec<Span>),
-    /// A batch that cannot be read, at this offset or behind it. What was acquired is given up: `damaged` is in the
-    /// batch, `rest` behind it.
-    Damaged { offset: i64, source: RecordError, damaged: Vec<Span>, rest: Vec<Span> },
+    /// A batch that cannot be read, at this offset or behind it, and what was acquired of it.
+    Damaged { offset: i64, source: RecordError, damaged: Vec<Span> },
     /// No more. What was acquired beside was not sent.
     End(Vec<Span>),
 }
@@ -61,27 +62,25 @@ impl Arrived {
                 tracing::debug!(%partition, ?next, "a broker has acquired offsets that cannot be");
             }
         }
+        let end = next_offset(&records).unwrap_or_default();
         let batches = Batches::new(records, DecodeLimits::default());
-        Self { partition, origin, until, batches, acquired: sound }
+        Self { partition, origin, until, batches, end, acquired: sound }
     }
 
     pub(super) fn next(&mut self) -> Next {
         if self.acquired.is_empty() {
             return Next::End(Vec::new());
         }
-        let behind = self.batches.next_offset();
         match self.batches.next() {
             None => Next::End(self.take_all()),
-            Some(Err(source)) => self.damaged(behind, source),
+            Some(Err(source)) => self.damaged(source),
             Some(Ok(batch)) => {
                 let acquired = self.take_before(batch.next_offset());
                 match present(&batch, &acquired) {
                     Ok(offsets) => self.records(batch, acquired, offsets),
                     Err(source) => {
-                        // What is in the batch is taken already; nothing behind it is damaged.
                         let offset = acquired.first().map_or(batch.base_offset(), |first| first.first);
-                        let damaged = spans(&acquired);
-                        Next::Damaged { offset, source, damaged, rest: self.take_all() }
+                        Next::Damaged { offset, source, damaged: spans(&acquired) }
                     }
                 }
             }
@@ -111,12 +110,12 @@ impl Arrived {
         Next::Records { batch, gaps }
     }
 
-    fn damaged(&mut self, behind: Option<i64>, source: RecordError) -> Next {
+    fn damaged(&mut self, source: RecordError) -> Next {
         let offset = self.acquired.front().map_or(0, |first| first.first);
-        // What its header says of where it ends may be damaged, too, but it holds one offset at least.
-        let behind = behind.unwrap_or_default().max(offset.saturating_add(1));
-        let damaged = spans(&self.take_before(behind));
-        Next::Damaged { offset, source, damaged, rest: self.take_all() }
+        // Its own header may be damaged, too: it ends where the next one begins that can be read.
+        let behind = self.batches.clone().find_map(Result::ok).map_or(self.end, |next| next.base_offset());
+        let damaged = spans(&self.take_before(behind.max(offset.saturating_add(1))));
+        Next::Damaged { offset, source, damaged }
     }
 
     /// What was acquired in front of this offset.
@@ -236,12 +235,16 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_batch_gives_up_what_is_in_it_and_behind_it() {
-        let log = [batch(0, 2, 1), damaged(2, 3), batch(5, 2, 6)];
-        let mut arrived = arrived(&log, &[(0, 3, 1), (4, 6, 2)]);
+    fn a_damaged_batch_takes_nothing_of_its_neighbours_with_it() {
+        let log = [batch(0, 2, 1), damaged(2, 3), batch(5, 2, 6), damaged(7, 2)];
+        let mut arrived = arrived(&log, &[(0, 3, 1), (4, 8, 2)]);
         assert!(matches!(arrived.next(), Next::Records { .. }));
-        let Next::Damaged { offset, damaged, rest, .. } = arrived.next() else { panic!("it is damaged") };
-        assert_eq!((offset, damaged, rest), (2, vec![(2, 3), (4, 4)], vec![(5, 6)]));
+        let Next::Damaged { offset, damaged, .. } = arrived.next() else { panic!("it is damaged") };
+        assert_eq!((offset, damaged), (2, vec![(2, 3), (4, 4)]));
+        let Next::Records { batch, gaps } = arrived.next() else { panic!("it is sound") };
+        assert_eq!((batch.offsets().collect::<Vec<_>>(), gaps), (vec![5, 6], vec![]));
+        let Next::Damaged { offset, damaged, .. } = arrived.next() else { panic!("it is damaged") };
+        assert_eq!((offset, damaged), (7, vec![(7, 8)]));
         assert!(matches!(arrived.next(), Next::End(rest) if rest.is_empty()));
     }
 

@@ -316,7 +316,12 @@ impl ShareConsumer {
             Some(Event::Revoke { partitions, .. } | Event::Lost(partitions)) => {
                 self.sharing.unassign(&partitions, Instant::now());
             }
-            Some(Event::Unreachable(error)) => self.on_interrupted(&error),
+            // Who has something to read finds out by reading.
+            Some(Event::Unreachable(error)) => {
+                if self.sharing.assignment().next().is_none() {
+                    self.on_interrupted(&error);
+                }
+            }
             Some(Event::Failed(error)) => self.failed = Some(named(error)),
             None => {
                 let doing = format!("being a member of share group '{}'", self.link.group);

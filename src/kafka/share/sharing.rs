@@ -172,18 +172,18 @@ impl Sharing {
                     self.tell(&arrived, gaps, Fate::Gap, now);
                     self.ready.push_front(arrived);
                 }
-                Next::Damaged { offset, source, damaged, rest } => {
+                Next::Damaged { offset, source, damaged } => {
                     let TopicPartition { topic, partition } = &arrived.partition;
                     let (topic, partition) = (topic.to_string(), *partition);
                     let error = Error::Damaged { topic, partition, offset, source };
-                    self.tell(&arrived, rest, Fate::Record(Acknowledgement::Release), now);
-                    if self.skip_damaged {
-                        tracing::warn!(%error, "records are rejected");
-                        self.tell(&arrived, damaged, Fate::Record(Acknowledgement::Reject), now);
-                    } else {
-                        self.tell(&arrived, damaged, Fate::Record(Acknowledgement::Release), now);
+                    let skip = self.skip_damaged;
+                    let fate = if skip { Acknowledgement::Reject } else { Acknowledgement::Release };
+                    self.tell(&arrived, damaged, Fate::Record(fate), now);
+                    self.ready.push_front(arrived);
+                    if !skip {
                         return Some(Err(error));
                     }
+                    tracing::warn!(%error, "records are rejected");
                 }
                 Next::End(rest) => self.tell(&arrived, rest, Fate::Record(Acknowledgement::Release), now),
             }

@@ -39,13 +39,6 @@ impl Batches {
         Self { rest: records, limits }
     }
 
-    /// The offset behind the batch that comes next, as its header has it; nothing is checked. `None` where there is no
-    /// whole one.
-    pub fn next_offset(&self) -> Option<i64> {
-        let length = whole_batch(&self.rest).ok()??;
-        offset_behind(self.rest.get(..length)?)
-    }
-
     /// Whether there is a batch to come, which may be one that cannot be read.
     pub fn has_next(&self) -> bool {
         !matches!(whole_batch(&self.rest), Ok(None))
