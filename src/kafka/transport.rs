@@ -132,13 +132,17 @@ async fn connect(address: SocketAddr, patience: Duration) -> io::Result<TcpStrea
     Ok(socket)
 }
 
+/// The system counts milliseconds in a signed number.
+#[cfg(target_os = "linux")]
+const LONGEST_PATIENCE: Duration = Duration::from_millis(i32::MAX.unsigned_abs() as u64);
+
 /// Has the system end the connection when its other end is gone, whether there is something under way or not.
 #[cfg(target_os = "linux")]
 fn watch(socket: &SockRef<'_>, patience: Duration) -> io::Result<()> {
     let probes = TcpKeepalive::new().with_time(PROBE_AFTER);
     socket.set_tcp_keepalive(&probes.with_interval(PROBE_AGAIN).with_retries(MOST_PROBES))?;
     // Probes are not sent while something is under way.
-    socket.set_tcp_user_timeout(Some(patience))
+    socket.set_tcp_user_timeout(Some(patience.min(LONGEST_PATIENCE)))
 }
 
 /// Has the system probe a silent peer, as often as it does.
