@@ -115,7 +115,8 @@ impl ConsumerBuilder {
         self
     }
 
-    /// Where to begin in each partition; in a group, in those without a committed offset.
+    /// Where to begin in each partition that is there now; in a group, in those without a committed offset. What comes
+    /// into being later is read from its beginning.
     pub fn start_at(mut self, start: StartOffset) -> Self {
         self.policy.start = start;
         self
