@@ -117,7 +117,7 @@ class Client:
 class Library(Client):
     """A Rust library, in bench/peers."""
 
-    def __init__(self, name, label, program="consume-peers"):
+    def __init__(self, name, label, program="consume"):
         super().__init__(label, [program])
         self.name = name
 

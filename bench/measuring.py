@@ -114,7 +114,7 @@ def prepare(programs, realtime):
     """Builds what is to be measured: names of programs in bench/peers, and `hop`, `franz-go`, `venv`."""
     peers = [argument for program in programs if program not in OTHERS for argument in ("--bin", program)]
     # Its lock file follows when the product comes to depend on something else.
-    run("cargo", "build", "--quiet", "--release", *peers, cwd=PEERS)
+    run("cargo", "build", "--quiet", "--release", "--workspace", *peers, cwd=PEERS)
     for program in programs:
         OTHERS.get(program, lambda: None)()
     if realtime:

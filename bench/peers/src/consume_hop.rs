@@ -2,6 +2,7 @@
 //!
 //! A program of its own: what the others bring is not in its memory, and it is built without them.
 
+#[path = "../clients/src/reading.rs"]
 mod reading;
 
 use std::process::ExitCode;

@@ -2,6 +2,7 @@
 
 mod krafka_client;
 mod rdkafka_client;
+#[path = "../reading.rs"]
 mod reading;
 mod rskafka_client;
 

@@ -1,6 +1,6 @@
 //! What all readers have in common: what to read, and what was seen of it.
 //!
-//! `consume-… CLIENT BROKER TOPIC PARTITIONS RECORDS` reads a topic from its beginning with one of the clients, to be
+//! `consume CLIENT BROKER TOPIC PARTITIONS RECORDS` reads a topic from its beginning with one of the clients, to be
 //! measured from outside: exactly so many records. It looks at the key and the value of each, prints how many records and
 //! bytes of keys and values it saw, and ends. With a sixth argument values begin with the time at which they were sent, as
 //! `pace` writes them: it prints also the median, the 99th percentile and the greatest of the microseconds that they took,
@@ -9,7 +9,6 @@
 //! All clients have their default settings, but for what is stated in their file: they read without a group, or with one
 //! that they neither join nor commit for. Those that are asynchronous run on one thread, as `hop` does.
 
-#[path = "../clock.rs"]
 mod clock;
 
 use std::error::Error;

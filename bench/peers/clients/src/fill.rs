@@ -3,7 +3,7 @@
 //! `fill BROKER TOPIC PARTITIONS RECORDS SIZE CODEC BATCH_BYTES` writes alerts of about this size to all partitions in
 //! turn, and prints how many records and bytes of values it wrote.
 
-#[path = "../../../benches/alerts/mod.rs"]
+#[path = "../../../../benches/alerts/mod.rs"]
 #[allow(dead_code, reason = "alerts by the batch are for others")]
 mod alerts;
 
