@@ -4,11 +4,14 @@
 //! an answer has come, so that the next records are on their way while the last are handled. What is held in memory is
 //! bounded: one answer of each broker on its way, and one being handed over.
 //!
-//! `positions` decides, with `tracked` for each partition and `session` for each broker; this file moves answers,
-//! `requests` has them as the protocol does. `subscription` knows which partitions there are, `in_group` what a group
-//! wants of its member; `batch`, `message` and `event` are what is handed over.
+//! `positions` decides, with `tracked` for each partition and `session` for each broker; this file hands over what is
+//! ready, `asking` and `answers` are the two directions, and `requests` has both as the protocol does. `subscription`
+//! knows which partitions there are, `in_group` what a group wants of its member, `outage` what is said of an
+//! interruption; `batch`, `message` and `event` are what is handed over.
 
 mod aborted;
+mod answers;
+mod asking;
 mod batch;
 mod builder;
 mod control;
@@ -27,7 +30,6 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_protocol::messages::MetadataResponse;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
@@ -43,21 +45,19 @@ pub use self::stream::RecordStream;
 pub(super) use self::message::Unpacked;
 
 use self::aborted::AbortFilter;
+use self::answers::Answer;
 use self::in_group::{InGroup, Share};
 use self::outage::Outage;
-use self::positions::{Ask, EndOfEpoch, FetchFrom, Fetched, Index, OffsetOf, Positions, Verdict};
-use self::requests::{Answers, FetchAnswer, FetchCall, FetchLimits};
+use self::positions::{Index, Positions};
+use self::requests::FetchLimits;
 use self::session::FetchSession;
 use self::subscription::Subscription;
-use super::ALL_CLEAR;
-use super::backoff::Backoff;
 use super::cluster::Cluster;
 use super::error::Error;
-use super::group::{CommittedOffset, offsets, task};
-use super::metadata::{BrokerId, Snapshot};
+use super::group::{CommittedOffset, task};
+use super::metadata::BrokerId;
 use super::topic_partition::TopicPartition;
-use crate::wire::error_code::{ErrorCode, Reaction};
-use crate::wire::record::{Batches, DecodeLimits, RecordError, last_leader_epoch, next_offset};
+use crate::wire::record::{Batches, RecordError};
 
 /// Reads partitions.
 ///
@@ -118,19 +118,6 @@ pub struct Consumer {
     /// How often the cluster was asked in a row who leads a partition that has no leader.
     leaderless: u32,
 }
-
-/// What a question to the cluster brought.
-#[derive(Debug)]
-enum Answer {
-    Fetched { broker: BrokerId, asked: Vec<FetchFrom>, incremental: bool, answer: Result<FetchAnswer, Error> },
-    Offsets { broker: BrokerId, asked: Vec<OffsetOf>, answer: Result<Answers<i64>, Error> },
-    Epochs { broker: BrokerId, asked: Vec<EndOfEpoch>, answer: Result<Answers<(i32, i64)>, Error> },
-    Committed { asked: Vec<(Index, TopicPartition)>, answer: Result<Committed, Error> },
-    Refreshed(Result<Arc<Snapshot>, Error>),
-    Listed(Result<MetadataResponse, Error>),
-}
-
-type Committed = Vec<(TopicPartition, Option<CommittedOffset>)>;
 
 /// One partition's part of an answer, on its way to the user.
 #[derive(Debug)]
@@ -360,433 +347,6 @@ impl Consumer {
             }
         }
         Ok(None)
-    }
-
-    /// Asks every broker that is free for what is wanted of it.
-    fn ask(&mut self) {
-        let snapshot = self.cluster.snapshot();
-        self.look_at(&snapshot);
-        self.ask_for_committed();
-        for (broker, ask) in self.positions.next_asks(&snapshot, &self.busy, Instant::now()) {
-            self.busy.insert(broker);
-            let cluster = Arc::clone(&self.cluster);
-            let isolation = self.limits.isolation;
-            match ask {
-                Ask::Fetch(asked) => self.fetch(broker, asked, &snapshot),
-                Ask::Offsets(asked) => {
-                    let named = requests::named(&self.positions, &asked, |of| of.index);
-                    self.answers.spawn(async move {
-                        let answer = requests::offsets(&cluster, broker, isolation, named).await;
-                        Answer::Offsets { broker, asked, answer }
-                    });
-                }
-                Ask::Epochs(asked) => {
-                    let named = requests::named(&self.positions, &asked, |of| of.index);
-                    self.answers.spawn(async move {
-                        let answer = requests::ends_of_epochs(&cluster, broker, named).await;
-                        Answer::Epochs { broker, asked, answer }
-                    });
-                }
-            }
-        }
-        if !self.positions.lacks_leader(&snapshot) {
-            self.leaderless = 0;
-        } else if !self.refreshing {
-            self.leaderless = self.leaderless.saturating_add(1);
-            self.refresh();
-        }
-        self.list_topics();
-    }
-
-    fn fetch(&mut self, broker: BrokerId, asked: Vec<FetchFrom>, snapshot: &Snapshot) {
-        let named = requests::named(&self.positions, &asked, |from| from.index);
-        let by_id = requests::known_by_id(snapshot, &named);
-        let request = self.sessions.entry(broker).or_default().next(named, by_id);
-        let epoch = request.epoch;
-        // One answer of each broker, and one that is being handed over.
-        let brokers = u64::try_from(self.sessions.len()).unwrap_or(u64::MAX).saturating_add(1);
-        let share = i32::try_from(self.prefetch_bytes / brokers).unwrap_or(i32::MAX);
-        let max_wait =
-            if self.positions.looks_for_ends(&asked) { Duration::ZERO } else { self.limits.max_wait };
-        let max_bytes = self.limits.max_bytes.min(share);
-        let limits = FetchLimits { max_bytes, max_wait, ..self.limits.clone() };
-        let call = FetchCall::new(&limits, snapshot, request, by_id);
-        let (cluster, incremental) = (Arc::clone(&self.cluster), epoch != 0);
-        self.answers.spawn(async move {
-            let answer = call.ask(&cluster, broker, max_wait).await;
-            Answer::Fetched { broker, asked, incremental, answer }
-        });
-    }
-
-    fn ask_for_committed(&mut self) {
-        let Some(group) = &self.group else { return };
-        let asked = self.positions.wants_committed(Instant::now());
-        if !asked.is_empty() {
-            let (cluster, name) = (Arc::clone(&self.cluster), Arc::clone(&group.name));
-            self.answers.spawn(async move {
-                let partitions: Vec<_> = asked.iter().map(|(_, partition)| partition.clone()).collect();
-                let answer = offsets::committed(&cluster, &name, &partitions).await;
-                Answer::Committed { asked, answer }
-            });
-        }
-    }
-
-    /// Takes over what is new in the topics.
-    fn look_at(&mut self, snapshot: &Snapshot) {
-        let changes = self.subscription.changes(snapshot);
-        if !changes.made_anew.is_empty() {
-            // Brokers cannot be told to forget what has no name any more.
-            self.sessions.values_mut().for_each(FetchSession::restart);
-        }
-        for topic in &changes.made_anew {
-            tracing::warn!(%topic, "the topic was deleted and made anew; it is read from its beginning");
-            let names: Vec<_> = self.positions.names().filter(|name| name.topic == *topic).cloned().collect();
-            for name in names {
-                self.forget(&name);
-                self.positions.add(name, StartOffset::Earliest);
-            }
-        }
-        // A group shares out what is new by itself.
-        if !self.group.as_ref().is_some_and(InGroup::shares) {
-            for partition in changes.new {
-                self.positions.add(partition, StartOffset::Earliest);
-            }
-        }
-    }
-
-    /// Assigns everything that there is at the beginning, where no group does.
-    fn assign_all(&mut self, start: StartOffset) {
-        let changes = self.subscription.changes(&self.cluster.snapshot());
-        match &self.group {
-            None => changes.new.into_iter().for_each(|partition| self.positions.add(partition, start)),
-            Some(group) if !group.shares() => {
-                changes.new.into_iter().for_each(|partition| self.positions.add_committed(partition));
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// Nothing of a partition is to be handed over any more, nor to be committed.
-    fn forget(&mut self, partition: &TopicPartition) {
-        self.drop_unpacked(partition);
-        if let Some(group) = &mut self.group {
-            group.forget(partition);
-        }
-        if let Some(index) = self.positions.remove(partition) {
-            self.discard(index);
-        }
-    }
-
-    /// What was fetched of a partition is void.
-    fn discard(&mut self, index: Index) {
-        self.ready.retain(|ready| ready.index != index);
-    }
-
-    /// What is told along with the login has no ids of topics. They are asked for when that holds up nothing: without
-    /// them, another topic of the same name could not be told from the old.
-    fn ask_for_ids(&mut self) {
-        if !self.positions.all_finished()
-            && !std::mem::replace(&mut self.asked_for_ids, true)
-            && self.subscription.lacks_ids()
-        {
-            self.refresh_after(Duration::ZERO);
-        }
-    }
-
-    fn refresh(&mut self) {
-        let wait = Backoff::RECONNECT.wait(self.outage.failures().max(1), fastrand::f64());
-        self.refresh_after(wait.max(Backoff::REQUEST.wait(self.leaderless, fastrand::f64())));
-    }
-
-    fn refresh_after(&mut self, wait: Duration) {
-        if self.refreshing {
-            return;
-        }
-        self.refreshing = true;
-        let cluster = Arc::clone(&self.cluster);
-        let topics: Vec<_> = self.subscription.topics().cloned().collect();
-        self.answers.spawn(async move {
-            tokio::time::sleep(wait).await;
-            Answer::Refreshed(cluster.refresh(&topics, false).await)
-        });
-    }
-
-    /// Looks for topics that match the pattern, as often as metadata is renewed.
-    fn list_topics(&mut self) {
-        let due = self.listed_at + self.cluster.settings.metadata_max_age;
-        if self.subscription.has_pattern() && due <= Instant::now() {
-            self.listed_at = Instant::now();
-            let cluster = Arc::clone(&self.cluster);
-            self.answers.spawn(async move { Answer::Listed(cluster.describe(None).await) });
-        }
-    }
-
-    fn on_answer(&mut self, answer: Answer) -> Result<(), Error> {
-        match answer {
-            Answer::Fetched { broker, asked, incremental, answer } => {
-                self.busy.remove(&broker);
-                match answer {
-                    Ok(answer) => self.on_fetched(broker, &asked, incremental, answer),
-                    Err(error) => {
-                        if let Some(session) = self.sessions.get_mut(&broker) {
-                            session.restart();
-                        }
-                        self.on_failure(asked.iter().map(|from| from.index), error)
-                    }
-                }
-            }
-            Answer::Offsets { broker, asked, answer } => {
-                self.busy.remove(&broker);
-                match answer {
-                    Ok(answers) => self.on_offsets(asked, answers),
-                    Err(error) => self.on_failure(asked.iter().map(|of| of.index), error),
-                }
-            }
-            Answer::Epochs { broker, asked, answer } => {
-                self.busy.remove(&broker);
-                match answer {
-                    Ok(answers) => self.on_ends_of_epochs(asked, answers),
-                    Err(Error::Unsupported { .. }) => {
-                        self.positions.take_as_checked(&asked);
-                        Ok(())
-                    }
-                    Err(error) => self.on_failure(asked.iter().map(|of| of.index), error),
-                }
-            }
-            Answer::Committed { asked, answer } => match answer {
-                Ok(committed) => {
-                    let found: HashMap<_, _> = committed.into_iter().collect();
-                    for (index, name) in asked {
-                        let was_there = self.subscription.was_there(&name);
-                        match found.get(&name) {
-                            Some(committed) => {
-                                self.positions.on_committed(index, committed.as_ref(), was_there);
-                            }
-                            // Nothing said is not the same as nothing committed.
-                            None => self.positions.on_unreachable([index], Instant::now()),
-                        }
-                    }
-                    Ok(())
-                }
-                Err(error) => self.on_failure(asked.iter().map(|(index, _)| *index), error),
-            },
-            Answer::Refreshed(answer) => {
-                self.refreshing = false;
-                match answer {
-                    Ok(_) => {
-                        if self.positions.is_empty() {
-                            self.on_success();
-                        }
-                        Ok(())
-                    }
-                    // An attempt may outlast the interruption that it was made for.
-                    Err(error) if self.is_reading() => {
-                        tracing::debug!(%error, "metadata could not be renewed");
-                        Ok(())
-                    }
-                    Err(error) => self.on_failure([], error),
-                }
-            }
-            Answer::Listed(Ok(listed)) => {
-                if self.subscription.on_listed(&listed) {
-                    if let Some(group) = self.group.as_ref().filter(|group| group.shares()) {
-                        group.send(task::Command::Subscribe(self.subscription.topics().cloned().collect()));
-                    }
-                    self.refresh();
-                }
-                Ok(())
-            }
-            Answer::Listed(Err(error)) => {
-                tracing::debug!(%error, "topics could not be listed");
-                Ok(())
-            }
-        }
-    }
-
-    fn on_fetched(
-        &mut self,
-        broker: BrokerId,
-        asked: &[FetchFrom],
-        incremental: bool,
-        answer: FetchAnswer,
-    ) -> Result<(), Error> {
-        let now = Instant::now();
-        let session = self.sessions.entry(broker).or_default();
-        if !session.on_answer(answer.code, answer.session_id) {
-            self.positions.ask_again(asked.iter().map(|from| from.index));
-            self.on_success();
-            return Ok(());
-        }
-        let whole = answer.code;
-        let mut unanswered: HashMap<Index, FetchFrom> =
-            asked.iter().map(|from| (from.index, *from)).collect();
-        let mut failure = None;
-        for data in answer.partitions {
-            let index = self.positions.index(&data.name);
-            let Some(from) = index.and_then(|index| unanswered.remove(&index)) else { continue };
-            let batches = Batches::new(data.records.clone(), DecodeLimits::default());
-            let limit = if data.high_watermark >= 0 { data.high_watermark } else { i64::MAX };
-            let next = next_offset(&data.records).filter(|&next| next <= limit);
-            let fetched = Fetched {
-                asked: from,
-                code: data.code,
-                end: data.end,
-                next: next.or_else(|| batches.has_next().then_some(from.offset)),
-                cut: !data.records.is_empty() && !batches.has_next(),
-                epoch: last_leader_epoch(&data.records),
-                preferred: data.preferred,
-            };
-            let verdict = self.positions.on_fetched(fetched, now);
-            if data.code == ErrorCode::UNKNOWN_TOPIC_ID
-                && let Some(group) = &mut self.group
-            {
-                // Commits name no ids: what is marked would count for another topic of that name.
-                group.forget(&data.name);
-            }
-            if matches!(verdict, Verdict::Deliver) {
-                self.ready.push_back(Ready {
-                    index: from.index,
-                    batches,
-                    filter: AbortFilter::new(match self.limits.isolation {
-                        Isolation::ReadCommitted => &data.aborted,
-                        Isolation::ReadUncommitted => &[],
-                    }),
-                    from: from.offset,
-                    before: self.positions.stop_before(from.index),
-                    reached: from.offset,
-                    next,
-                    limit,
-                });
-            } else if let Err(error) = self.on_verdict(from.index, verdict) {
-                failure = Some(error);
-            }
-        }
-        if incremental && whole == ErrorCode::NONE {
-            for index in unanswered.into_keys() {
-                let verdict = self.positions.on_no_news(index);
-                self.on_verdict(index, verdict)?;
-            }
-        } else if !unanswered.is_empty() {
-            tracing::debug!(code = %whole, partitions = unanswered.len(), "a fetch was not answered in full");
-            self.positions.on_unreachable(unanswered.into_keys(), now);
-            if whole.reaction() == Reaction::RefreshMetadata {
-                self.refresh();
-            }
-        }
-        self.on_success();
-        // The next records are on their way while these are handled.
-        self.ask();
-        self.ask_for_ids();
-        failure.map_or(Ok(()), Err)
-    }
-
-    fn on_offsets(&mut self, asked: Vec<OffsetOf>, answers: Answers<i64>) -> Result<(), Error> {
-        let now = Instant::now();
-        let mut unanswered: HashMap<Index, OffsetOf> = asked.into_iter().map(|of| (of.index, of)).collect();
-        // One that cannot be read is no reason to leave out the others.
-        let mut failure = None;
-        for (name, answer) in answers {
-            let index = self.positions.index(&name);
-            if let Some(of) = index.and_then(|index| unanswered.remove(&index)) {
-                let verdict = self.positions.on_offset(of, answer, now);
-                failure = self.on_verdict(of.index, verdict).err().or(failure);
-            }
-        }
-        self.positions.on_unreachable(unanswered.into_keys(), now);
-        self.on_success();
-        failure.map_or(Ok(()), Err)
-    }
-
-    fn on_ends_of_epochs(
-        &mut self,
-        asked: Vec<EndOfEpoch>,
-        answers: Answers<(i32, i64)>,
-    ) -> Result<(), Error> {
-        let now = Instant::now();
-        let mut unanswered: HashMap<Index, EndOfEpoch> = asked.into_iter().map(|of| (of.index, of)).collect();
-        // One that cannot be read is no reason to leave out the others.
-        let mut failure = None;
-        for (name, answer) in answers {
-            let index = self.positions.index(&name);
-            if let Some(of) = index.and_then(|index| unanswered.remove(&index)) {
-                let verdict = self.positions.on_end_of_epoch(of, answer, now);
-                failure = self.on_verdict(of.index, verdict).err().or(failure);
-            }
-        }
-        self.positions.on_unreachable(unanswered.into_keys(), now);
-        self.on_success();
-        failure.map_or(Ok(()), Err)
-    }
-
-    fn on_verdict(&mut self, index: Index, verdict: Verdict) -> Result<(), Error> {
-        match verdict {
-            Verdict::Deliver | Verdict::Nothing => {}
-            Verdict::Refresh => self.refresh(),
-            Verdict::AtEnd(offset) => {
-                if let Some(partition) = self.positions.name(index).filter(|_| self.announce_ends) {
-                    let partition = partition.clone();
-                    self.events.push_back(ConsumerEvent::EndOfPartition { partition, offset });
-                }
-            }
-            Verdict::Truncated { read_up_to, diverges_at } => {
-                let Some(partition) = self.positions.name(index).cloned() else { return Ok(()) };
-                tracing::warn!(%partition, read_up_to, diverges_at, "the log was cut below what was read");
-                self.discard(index);
-                self.drop_unpacked(&partition);
-                // What is committed of records that are gone would pass over those that come instead.
-                if let Some(group) = &mut self.group {
-                    group.forget(&partition);
-                }
-                self.events.push_back(ConsumerEvent::Truncated { partition, read_up_to, diverges_at });
-            }
-            Verdict::Fail(error) => {
-                // There may be another topic of this name one day.
-                if matches!(error, Error::UnknownTopic { .. }) {
-                    self.refresh();
-                }
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether there is something to read and nothing known to be in the way of it.
-    fn is_reading(&self) -> bool {
-        let snapshot = self.cluster.snapshot();
-        !self.positions.is_empty()
-            && self.positions.all_reachable()
-            && !self.positions.lacks_leader(&snapshot)
-    }
-
-    /// A broker could not be asked, or did not answer.
-    fn on_failure(&mut self, indices: impl IntoIterator<Item = Index>, error: Error) -> Result<(), Error> {
-        let now = Instant::now();
-        self.positions.on_unreachable(indices, now);
-        if !error.may_pass() {
-            return Err(error);
-        }
-        let is_new = self.outage.on_failure(now);
-        if self.give_up_after.is_some_and(|patience| self.outage.silence(now) >= patience) {
-            return Err(error);
-        }
-        // Once is enough for whoever watches.
-        if !is_new {
-            tracing::debug!(%error, failures = self.outage.failures(), "still interrupted");
-        } else if let Some(patience) = self.give_up_after {
-            let seconds = patience.as_secs_f32();
-            tracing::warn!(%error, "reading is interrupted and will be tried again for {seconds} s");
-        } else {
-            tracing::warn!(%error, "reading is interrupted and will go on by itself");
-        }
-        self.refresh();
-        Ok(())
-    }
-
-    /// A broker has answered.
-    fn on_success(&mut self) {
-        if let Some(lasted) = self.outage.on_success(self.positions.all_reachable(), Instant::now()) {
-            tracing::warn!(target: ALL_CLEAR, "reading goes on after {} s", lasted.as_secs());
-        }
     }
 }
 
