@@ -193,7 +193,10 @@ async fn a_reader_whose_end_is_compacted_away_under_it_ends_all_the_same() {
     log.compact_to(&[10, 11]).await;
     // What was fetched before may still come.
     let rest = offsets(&to_end(&mut with_end).await);
-    assert!(rest.len() < 10 && rest.iter().zip(1..).all(|(offset, expected)| *offset == expected), "{rest:?}");
+    assert!(
+        rest.len() < 10 && rest.iter().zip(1..).all(|(offset, expected)| *offset == expected),
+        "{rest:?}"
+    );
     let mut read = vec![0];
     while read.last() < Some(&11) {
         read.extend(offsets(&take(&mut without, 1).await));
