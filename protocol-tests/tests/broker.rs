@@ -449,6 +449,27 @@ async fn faults_are_counted_and_may_be_for_one_broker() {
 }
 
 #[tokio::test]
+async fn consumers_of_one_client_do_not_wait_for_each_other() {
+    let broker = Broker::builder().topic("quiet", 1).topic("t", 1).start().await.unwrap();
+    let client = client(&broker).await;
+    let hour = Duration::from_secs(3_600);
+    let patient = client.consumer().topics(["quiet"]).start_at(StartOffset::Earliest).max_wait(hour);
+    let mut patient = patient.build().await.unwrap();
+    let mut other = reader(&client).await;
+    let producer = client.producer().build().unwrap();
+    let all = async {
+        for number in 0..20 {
+            write(&producer, number..number + 1).await;
+            assert_eq!(read(&mut other, 1).await, [number]);
+        }
+    };
+    tokio::select! {
+        () = all => {}
+        event = patient.next_event() => panic!("nothing is written there: {event:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_stream_has_every_record_also_those_it_has_to_wait_for_and_ends_when_stopped() {
     let broker = Broker::builder().topic("t", 1).start().await.unwrap();
     let client = client(&broker).await;

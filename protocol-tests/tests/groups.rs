@@ -323,6 +323,56 @@ async fn what_is_committed_in_the_background_is_kept_before_partitions_go() {
     }
 }
 
+/// What the group has committed, while a member goes on.
+async fn committed(client: &Client, member: &mut Consumer, group: &str) -> Vec<(i32, i64)> {
+    let admin = client.admin();
+    let asked = admin.committed_offsets(group);
+    tokio::pin!(asked);
+    loop {
+        tokio::select! {
+            offsets = &mut asked => {
+                let offsets = offsets.unwrap().into_iter();
+                return offsets.map(|(partition, offset)| (partition.partition, offset.offset)).collect();
+            }
+            event = member.next_event() => drop(event.unwrap().expect("no end")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_begins_at_the_end_keeps_that_end() {
+    for (protocol, assignors) in protocols() {
+        let (_broker, client) = start().await;
+        write(&client, 0..6).await;
+        let latest = || client.consumer().topics(["t"]).group(quick(protocol, &assignors)).build();
+        let mut first = latest().await.unwrap();
+        let ends: Vec<_> = (0..PARTITIONS).map(|partition| (partition, 1)).collect();
+        while committed(&client, &mut first, "g").await != ends {}
+        drop(first);
+        // The next to read would begin behind these, if it looked for the end itself.
+        write(&client, 6..18).await;
+        let mut second = latest().await.unwrap();
+        let mut read = numbers(&mut second, 12).await;
+        read.sort_unstable();
+        assert_eq!(read, (6..18).collect::<Vec<_>>(), "{protocol:?} {assignors:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_commits_by_hand_has_nothing_committed_for_them() {
+    let (_broker, client) = start().await;
+    write(&client, 0..6).await;
+    let consumer =
+        client.consumer().topics(["t"]).group(quick(GroupProtocol::Classic, &[])).auto_commit(None);
+    let mut first = consumer.build().await.unwrap();
+    settle(&mut [&mut first], &[6]).await;
+    while (0..PARTITIONS).any(|number| first.position(&TopicPartition::new("t", number)).is_none()) {
+        committed(&client, &mut first, "g").await;
+    }
+    first.close().await.unwrap();
+    assert_eq!(client.admin().committed_offsets("g").await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn what_was_handed_over_is_committed_while_nothing_comes() {
     let (_broker, client) = start().await;
@@ -496,7 +546,8 @@ async fn who_lost_partitions_and_has_not_heard_commits_nothing_for_them() {
         let error = one.commit().await.unwrap_err();
         assert!(matches!(error, Error::Broker { code: ErrorCode::UNKNOWN_MEMBER_ID, .. }), "{error}");
         let committed = one.committed(std::slice::from_ref(&first)).await.unwrap();
-        assert_eq!(committed[0].1, Some(CommittedOffset::new(3)), "{protocol:?} {assignors:?}");
+        let kept = CommittedOffset { leader_epoch: 0, ..CommittedOffset::new(3) };
+        assert_eq!(committed[0].1, Some(kept), "{protocol:?} {assignors:?}");
     }
 }
 

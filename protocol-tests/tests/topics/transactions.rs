@@ -123,6 +123,41 @@ async fn interleaved_transactions_are_told_apart_also_when_each_batch_comes_in_a
     }
 }
 
+/// Reads to the end in a group, by batches or one by one; how many records there were, and what is committed then.
+async fn read_in_group(log: &Log, group: &str, by_batches: bool) -> (usize, Vec<i64>) {
+    let consumer = reader(&log.target.client, &log.topic.name).group(group).stop_at_end(true);
+    let mut consumer = consumer.build().await.unwrap();
+    let mut count = 0;
+    if by_batches {
+        while let Some(batch) = within("batch or end", consumer.next_batch()).await.unwrap() {
+            count += batch.records().count();
+        }
+    } else {
+        count = to_end(&mut consumer).await.len();
+    }
+    consumer.close().await.unwrap();
+    let committed = log.target.client.admin().committed_offsets(group).await.unwrap();
+    (count, committed.into_iter().map(|(_, offset)| offset.offset).collect())
+}
+
+#[tokio::test]
+async fn a_group_that_has_read_everything_does_not_lag_behind_by_marks_and_what_was_aborted() {
+    for by_batches in [true, false] {
+        let mut log = Log::new().await;
+        let group = unique("group");
+        let mut producer = log.producer().await;
+        producer.write("committed 0").await;
+        producer.commit().await;
+        log.has(2).await;
+        assert_eq!(read_in_group(&log, &group, by_batches).await, (1, vec![2]));
+        producer.write("aborted 2").await;
+        producer.write("aborted 3").await;
+        producer.abort().await;
+        log.has(5).await;
+        assert_eq!(read_in_group(&log, &group, by_batches).await, (0, vec![5]));
+    }
+}
+
 #[tokio::test]
 async fn a_reader_that_begins_amid_an_aborted_transaction_gets_nothing_of_it() {
     let mut log = Log::new().await;

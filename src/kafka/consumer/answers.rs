@@ -72,6 +72,11 @@ impl Consumer {
                         match found.get(&name) {
                             Some(committed) => {
                                 self.positions.on_committed(index, committed.as_ref(), was_there);
+                                if let (Some(group), Some(committed)) = (&mut self.group, committed)
+                                    && self.positions.name(index).is_some()
+                                {
+                                    group.resume_at(&name, committed);
+                                }
                             }
                             // Nothing said is not the same as nothing committed.
                             None => self.positions.on_unreachable([index], Instant::now()),
@@ -233,6 +238,11 @@ impl Consumer {
         match verdict {
             Verdict::Deliver | Verdict::Nothing => {}
             Verdict::Refresh => self.refresh(),
+            Verdict::Begins(offset) => {
+                if let (Some(group), Some(partition)) = (&mut self.group, self.positions.name(index)) {
+                    group.begin_at(partition, offset);
+                }
+            }
             Verdict::AtEnd(offset) => {
                 if let Some(partition) = self.positions.name(index).filter(|_| self.announce_ends) {
                     let partition = partition.clone();

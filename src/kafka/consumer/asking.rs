@@ -24,21 +24,21 @@ impl Consumer {
         self.ask_for_committed();
         for (broker, ask) in self.positions.next_asks(&snapshot, &self.busy, Instant::now()) {
             self.busy.insert(broker);
-            let cluster = Arc::clone(&self.cluster);
+            let lane = Arc::clone(&self.lane);
             let isolation = self.limits.isolation;
             match ask {
                 Ask::Fetch(asked) => self.fetch(broker, asked, &snapshot),
                 Ask::Offsets(asked) => {
                     let named = requests::named(&self.positions, &asked, |of| of.index);
                     self.answers.spawn(async move {
-                        let answer = requests::offsets(&cluster, broker, isolation, named).await;
+                        let answer = requests::offsets(&lane, broker, isolation, named).await;
                         Answer::Offsets { broker, asked, answer }
                     });
                 }
                 Ask::Epochs(asked) => {
                     let named = requests::named(&self.positions, &asked, |of| of.index);
                     self.answers.spawn(async move {
-                        let answer = requests::ends_of_epochs(&cluster, broker, named).await;
+                        let answer = requests::ends_of_epochs(&lane, broker, named).await;
                         Answer::Epochs { broker, asked, answer }
                     });
                 }
@@ -66,9 +66,9 @@ impl Consumer {
         let max_bytes = self.limits.max_bytes.min(share);
         let limits = FetchLimits { max_bytes, max_wait, ..self.limits.clone() };
         let call = FetchCall::new(&limits, snapshot, request, by_id);
-        let (cluster, incremental) = (Arc::clone(&self.cluster), epoch != 0);
+        let (lane, incremental) = (Arc::clone(&self.lane), epoch != 0);
         self.answers.spawn(async move {
-            let answer = call.ask(&cluster, broker, max_wait).await;
+            let answer = call.ask(&lane, broker, max_wait).await;
             Answer::Fetched { broker, asked, incremental, answer }
         });
     }

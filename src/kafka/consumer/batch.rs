@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::kafka::error::Error;
+use crate::kafka::group::CommittedOffset;
 use crate::kafka::topic_partition::TopicPartition;
 use crate::wire::record::{Batch, Record, TimestampType};
 
@@ -43,6 +44,11 @@ impl FetchedBatch {
     /// The epoch of the leader that appended the records (KIP-320); -1 where it is not known.
     pub fn leader_epoch(&self) -> i32 {
         self.batch.partition_leader_epoch()
+    }
+
+    /// What to commit when all are handled.
+    pub(super) fn committed_offset(&self) -> CommittedOffset {
+        CommittedOffset { leader_epoch: self.leader_epoch(), ..CommittedOffset::new(self.next_offset()) }
     }
 
     /// Whether timestamps are those of the producers or of the broker.

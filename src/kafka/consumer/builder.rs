@@ -15,7 +15,7 @@ use super::outage::Outage;
 use super::positions::{OutOfRange, Policy, Positions, StartOffset};
 use super::requests::{FetchLimits, Isolation};
 use super::subscription::Subscription;
-use crate::kafka::cluster::Cluster;
+use crate::kafka::cluster::{Cluster, OwnLane};
 use crate::kafka::error::Error;
 use crate::kafka::group::{Group, task};
 use crate::kafka::settings::FOREVER;
@@ -179,9 +179,10 @@ impl ConsumerBuilder {
         self
     }
 
-    /// In a group: how often to commit what is marked, beside when partitions go and when the consumer is closed. `None`
-    /// commits nothing by itself: then [`Consumer::commit`] is the user's to call. Kafka's `enable.auto.commit` and
-    /// `auto.commit.interval.ms`.
+    /// In a group: how often to commit what is marked, beside when partitions go and when the consumer is closed. Where
+    /// the group has read nothing yet and begins at the end or at a time, that is committed at once: whoever has the
+    /// partition next misses nothing that has come since. `None` commits nothing by itself: then [`Consumer::commit`]
+    /// is the user's to call. Kafka's `enable.auto.commit` and `auto.commit.interval.ms`.
     pub fn auto_commit(mut self, interval: Option<Duration>) -> Self {
         self.auto_commit = interval.map(|interval| interval.min(FOREVER));
         self
@@ -250,6 +251,7 @@ impl ConsumerBuilder {
             None => None,
         };
         let mut consumer = Consumer {
+            lane: Arc::new(OwnLane::of_reader(Arc::clone(&self.cluster))),
             cluster: self.cluster,
             subscription,
             positions: Positions::new(self.policy),

@@ -117,10 +117,11 @@ impl Consumer {
     /// What was handed over is marked when more is asked for, unless [`auto_mark`](super::ConsumerBuilder::auto_mark)
     /// says otherwise; this is for those who want to say it themselves.
     pub fn mark(&mut self, partition: &TopicPartition, offset: i64) {
-        let read = self.positions.index(partition).is_some();
-        if let Some(group) = self.group.as_mut().filter(|_| read) {
+        let Some(leader_epoch) = self.positions.epoch(partition) else { return };
+        if let Some(group) = &mut self.group {
             group.handle.activity.touch();
-            group.mark(partition, CommittedOffset::new(offset));
+            // An epoch that is newer than the record's tells as well whether the log was cut below it.
+            group.mark(partition, CommittedOffset { leader_epoch, ..CommittedOffset::new(offset) });
             group.commit_if_due();
         }
     }

@@ -31,8 +31,18 @@ pub(super) struct InGroup {
     pub(super) failed: Option<Error>,
     /// How often the group has said that partitions were lost.
     losses: u64,
-    marked: BTreeMap<TopicPartition, CommittedOffset>,
+    marked: BTreeMap<TopicPartition, Mark>,
+    /// Offsets that hold nothing for the user, behind what they are not known to be done with: the first, and the one
+    /// behind the last.
+    gaps: BTreeMap<TopicPartition, (i64, CommittedOffset)>,
     commit_at: Option<Instant>,
+}
+
+/// What is done with of a partition.
+#[derive(Debug)]
+struct Mark {
+    offset: CommittedOffset,
+    committed: bool,
 }
 
 /// What is known of this member's share of the partitions.
@@ -69,6 +79,7 @@ impl InGroup {
             failed: None,
             losses: 0,
             marked: BTreeMap::new(),
+            gaps: BTreeMap::new(),
             commit_at: None,
         }
     }
@@ -88,14 +99,50 @@ impl InGroup {
 
     /// The records before this offset are done with.
     pub(super) fn mark(&mut self, partition: &TopicPartition, offset: CommittedOffset) {
+        let offset = match self.gaps.get(partition) {
+            Some((from, _)) if *from == offset.offset => {
+                self.gaps.remove(partition).map_or(offset, |(_, behind)| behind)
+            }
+            _ => offset,
+        };
         match self.marked.get_mut(partition) {
-            Some(marked) => *marked = offset,
+            Some(marked) => *marked = Mark { offset, committed: false },
             None => {
-                self.marked.insert(partition.clone(), offset);
+                self.marked.insert(partition.clone(), Mark { offset, committed: false });
             }
         }
         if let Some(interval) = self.auto_commit {
             self.commit_at.get_or_insert_with(|| Instant::now() + interval);
+        }
+    }
+
+    /// The offsets from this one on to another hold nothing for the user: once what is before them is done with, so are
+    /// they, and the group does not seem to lag behind.
+    pub(super) fn pass_over(&mut self, partition: &TopicPartition, from: i64, behind: CommittedOffset) {
+        if self.marked.get(partition).is_some_and(|marked| marked.offset.offset == from) {
+            return self.mark(partition, behind);
+        }
+        match self.gaps.get_mut(partition) {
+            Some((_, end)) if end.offset == from => *end = behind,
+            Some(gap) => *gap = (from, behind),
+            None => {
+                self.gaps.insert(partition.clone(), (from, behind));
+            }
+        }
+    }
+
+    /// The group has read up to here.
+    pub(super) fn resume_at(&mut self, partition: &TopicPartition, offset: &CommittedOffset) {
+        let mark = || Mark { offset: offset.clone(), committed: true };
+        self.marked.entry(partition.clone()).or_insert_with(mark);
+    }
+
+    /// Without a committed offset, the group begins here: whoever has the partition after this member goes on from
+    /// here, and not from an end that the log has by then.
+    pub(super) fn begin_at(&mut self, partition: &TopicPartition, offset: i64) {
+        if self.auto_commit.is_some() {
+            self.mark(partition, CommittedOffset::new(offset));
+            self.commit_at = Some(Instant::now());
         }
     }
 
@@ -142,18 +189,28 @@ impl InGroup {
     /// What is marked and was not committed; it counts as committed from now on.
     pub(super) fn take_marked(&mut self) -> Vec<(TopicPartition, CommittedOffset)> {
         self.commit_at = None;
-        std::mem::take(&mut self.marked).into_iter().collect()
+        let marked = self.marked.iter_mut().filter(|(_, marked)| !marked.committed);
+        marked
+            .map(|(partition, marked)| {
+                marked.committed = true;
+                (partition.clone(), marked.offset.clone())
+            })
+            .collect()
     }
 
-    /// The same, of these partitions only.
+    /// The same, of these partitions only, and it does not count as committed yet.
     pub(super) fn marked_of(&self, partitions: &[TopicPartition]) -> Vec<(TopicPartition, CommittedOffset)> {
         let marked = partitions.iter().filter_map(|partition| self.marked.get_key_value(partition));
-        marked.map(|(partition, offset)| (partition.clone(), offset.clone())).collect()
+        marked
+            .filter(|(_, marked)| !marked.committed)
+            .map(|(partition, marked)| (partition.clone(), marked.offset.clone()))
+            .collect()
     }
 
     /// Nothing is to be committed for this one any more.
     pub(super) fn forget(&mut self, partition: &TopicPartition) {
         self.marked.remove(partition);
+        self.gaps.remove(partition);
     }
 
     /// Leaves the group, and returns when that is done.

@@ -52,7 +52,7 @@ use self::positions::{Index, Positions};
 use self::requests::FetchLimits;
 use self::session::FetchSession;
 use self::subscription::Subscription;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, OwnLane};
 use super::error::Error;
 use super::group::{CommittedOffset, task};
 use super::metadata::BrokerId;
@@ -91,6 +91,7 @@ use crate::wire::record::{Batches, RecordError};
 #[derive(Debug)]
 pub struct Consumer {
     cluster: Arc<Cluster>,
+    lane: Arc<OwnLane>,
     subscription: Subscription,
     positions: Positions,
     limits: FetchLimits,
@@ -214,7 +215,11 @@ impl Consumer {
                 Some(Some(Err(error)))
             }
             None => {
-                self.unpacked = None;
+                let unpacked = self.unpacked.take()?;
+                if let Some(group) = &mut self.group {
+                    let batch = &unpacked.batch;
+                    group.pass_over(batch.topic_partition(), unpacked.reached(), batch.committed_offset());
+                }
                 None
             }
         }
@@ -337,11 +342,14 @@ impl Consumer {
                         self.positions.on_handed_over(index, ready.reached);
                         let batch = FetchedBatch { partition: name, batch, from, before };
                         if self.group.is_some() {
-                            let mut offset = CommittedOffset::new(batch.next_offset());
-                            offset.leader_epoch = batch.leader_epoch();
-                            self.handed = Some((batch.partition.clone(), offset));
+                            self.handed = Some((batch.partition.clone(), batch.committed_offset()));
                         }
                         return Ok(Some(batch));
+                    }
+                    if let Some(group) = &mut self.group {
+                        let mut behind = CommittedOffset::new(batch.next_offset());
+                        behind.leader_epoch = batch.partition_leader_epoch();
+                        group.pass_over(&name, reached, behind);
                     }
                 }
             }

@@ -117,6 +117,8 @@ pub(super) enum Verdict {
     Deliver,
     /// There is nothing to hand over.
     Nothing,
+    /// Reading begins here, which only this answer says.
+    Begins(i64),
     /// Everything that there was has been read.
     AtEnd(i64),
     /// The log was cut below what was read: the next record is at `diverges_at`.
@@ -212,7 +214,10 @@ impl Positions {
                     tracked.checked_under = -1;
                     tracked.go_to(committed.offset);
                 }
-                None => tracked.position = Position::start(start),
+                None => {
+                    tracked.position = Position::start(start);
+                    tracked.is_new_to_group = true;
+                }
             }
         }
     }
@@ -384,6 +389,7 @@ impl Positions {
         match answer {
             Ok(found) => {
                 tracked.succeeded();
+                let mut verdict = Verdict::Nothing;
                 match (which, instead_of) {
                     // The log was cut at its end: what comes next is new, what is before was read.
                     (Which::Earliest, Some(lost)) if lost > found => {
@@ -395,14 +401,19 @@ impl Positions {
                         tracked.wait(now);
                     }
                     (Which::Timestamp(_), _) if found < 0 => tracked.resolve(Which::Latest, None),
-                    _ => tracked.go_to(found.max(0)),
+                    _ => {
+                        tracked.go_to(found.max(0));
+                        if std::mem::take(&mut tracked.is_new_to_group) {
+                            verdict = Verdict::Begins(found.max(0));
+                        }
+                    }
                 }
                 if which == Which::Latest {
                     tracked.log_end = Some(found);
                     // Where the log was cut, the end that it had will not come again.
                     tracked.end = Some(tracked.end.map_or(found, |end| end.min(found)));
                 }
-                Verdict::Nothing
+                verdict
             }
             Err(code) => tracked.failed(code, now),
         }
@@ -490,6 +501,7 @@ impl Positions {
         let index = *self.indices.get(partition)?;
         let tracked = self.partitions.get_mut(&index)?;
         tracked.epoch = -1;
+        tracked.is_new_to_group = false;
         tracked.position = Position::start(to);
         tracked.handed_over = None;
         if let StartOffset::Offset(offset) = to {
@@ -569,6 +581,11 @@ impl Positions {
 
     pub(super) fn index(&self, partition: &TopicPartition) -> Option<Index> {
         self.indices.get(partition).copied()
+    }
+
+    /// The leader epoch of the last record that was fetched; -1 where it is not known.
+    pub(super) fn epoch(&self, partition: &TopicPartition) -> Option<i32> {
+        self.partitions.get(self.indices.get(partition)?).map(|tracked| tracked.epoch)
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &TopicPartition> {

@@ -15,7 +15,7 @@ use kafka_protocol::protocol::{Request, StrBytes};
 
 use super::positions::{EndOfEpoch, FetchFrom, OffsetOf, Positions, Which};
 use super::session::SessionRequest;
-use crate::kafka::cluster::{Cluster, Lane, NEWEST};
+use crate::kafka::cluster::{NEWEST, OwnLane};
 use crate::kafka::error::Error;
 use crate::kafka::metadata::{BrokerId, Snapshot};
 use crate::kafka::topic_partition::{TopicPartition, by_topic};
@@ -124,14 +124,14 @@ impl FetchCall {
 
     pub(super) async fn ask(
         &self,
-        cluster: &Arc<Cluster>,
+        lane: &OwnLane,
         broker: BrokerId,
         max_wait: Duration,
     ) -> Result<FetchAnswer, Error> {
-        let within = SILENCE.min(cluster.settings.request_timeout) + max_wait;
+        let within = SILENCE.min(lane.cluster.settings.request_timeout) + max_wait;
         let newest = if self.by_id { NEWEST } else { BY_NAME };
-        let answer = cluster.send(broker, Lane::Waiting, &self.request, newest, within).await?.await?;
-        let snapshot = cluster.snapshot();
+        let answer = lane.send(broker, &self.request, newest, within).await?.await?;
+        let snapshot = lane.cluster.snapshot();
         let mut partitions = Vec::new();
         for topic in answer.responses {
             let named: Option<Arc<str>> = if topic.topic_id.is_nil() {
@@ -175,7 +175,7 @@ pub(super) type Answers<T> = Vec<(TopicPartition, Result<T, ErrorCode>)>;
 
 /// Asks for offsets: the code, or the offset, -1 where there is none of that time.
 pub(super) async fn offsets(
-    cluster: &Cluster,
+    lane: &OwnLane,
     broker: BrokerId,
     isolation: Isolation,
     asked: Vec<(TopicPartition, OffsetOf)>,
@@ -193,13 +193,13 @@ pub(super) async fn offsets(
         });
         ListOffsetsTopic::default().with_name(name(&topic).into()).with_partitions(partitions.collect())
     });
-    let within = cluster.settings.request_timeout.as_millis();
+    let within = lane.cluster.settings.request_timeout.as_millis();
     let request = ListOffsetsRequest::default()
         .with_replica_id((-1).into())
         .with_timeout_ms(i32::try_from(within).unwrap_or(i32::MAX))
         .with_isolation_level(isolation.level())
         .with_topics(topics.collect());
-    let answer = ask(cluster, broker, &request).await?;
+    let answer = ask(lane, broker, &request).await?;
     let mut answers = Vec::new();
     for topic in &answer.topics {
         let topic_name: Arc<str> = Arc::from(&**topic.name);
@@ -213,7 +213,7 @@ pub(super) async fn offsets(
 
 /// Asks where epochs end: the code, or the newest epoch that is no newer, and the offset behind its last record.
 pub(super) async fn ends_of_epochs(
-    cluster: &Cluster,
+    lane: &OwnLane,
     broker: BrokerId,
     asked: Vec<(TopicPartition, EndOfEpoch)>,
 ) -> Result<Answers<(i32, i64)>, Error> {
@@ -228,7 +228,7 @@ pub(super) async fn ends_of_epochs(
     });
     let request =
         OffsetForLeaderEpochRequest::default().with_replica_id((-1).into()).with_topics(topics.collect());
-    let answer = ask(cluster, broker, &request).await?;
+    let answer = ask(lane, broker, &request).await?;
     let mut answers = Vec::new();
     for topic in &answer.topics {
         let topic_name: Arc<str> = Arc::from(&**topic.topic);
@@ -255,9 +255,9 @@ pub(super) fn known_by_id(snapshot: &Snapshot, asked: &[(TopicPartition, FetchFr
 }
 
 /// What is asked before a fetch goes the same way, so that a login carries whichever is first.
-async fn ask<R: Request>(cluster: &Cluster, broker: BrokerId, request: &R) -> Result<R::Response, Error> {
-    let within = cluster.settings.request_timeout;
-    cluster.send(broker, Lane::Waiting, request, NEWEST, within).await?.await
+async fn ask<R: Request>(lane: &OwnLane, broker: BrokerId, request: &R) -> Result<R::Response, Error> {
+    let within = lane.cluster.settings.request_timeout;
+    lane.send(broker, request, NEWEST, within).await?.await
 }
 
 fn code(code: i16) -> Result<(), ErrorCode> {

@@ -24,6 +24,8 @@ pub(super) struct Tracked {
     pub(super) checked_under: i32,
     /// The offset behind what the user has got; `None` until the first is known.
     pub(super) handed_over: Option<i64>,
+    /// Whether its group had read nothing of it, and it has not been found yet where to begin.
+    pub(super) is_new_to_group: bool,
     pub(super) paused: bool,
     /// Where to stop: the end of the log when it was first seen.
     pub(super) end: Option<i64>,
@@ -76,6 +78,7 @@ impl Tracked {
             epoch: -1,
             checked_under: -1,
             handed_over,
+            is_new_to_group: false,
             paused: false,
             end: None,
             log_end: None,

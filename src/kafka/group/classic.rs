@@ -270,6 +270,10 @@ impl ClassicMember {
         (self.generation != NO_GENERATION).then(|| (self.member_id.clone(), self.generation))
     }
 
+    pub(crate) fn is_renewing(&self) -> bool {
+        matches!(self.phase, Phase::Joining | Phase::Leading { .. } | Phase::Syncing { .. })
+    }
+
     pub(crate) fn lease(&self) -> Option<Instant> {
         let waits = self.in_flight && matches!(self.phase, Phase::Joining | Phase::Syncing { .. });
         let holds = matches!(self.phase, Phase::Stable | Phase::Revoking { .. }) || !self.owned.is_empty();

@@ -94,12 +94,13 @@ impl Commits {
         self.sent.as_ref().map(|sent| &sent.offsets)
     }
 
-    /// Takes an answer, or with `None` that there is none. `identity` is the member's by now, and `owned` what it
-    /// owns; nothing is owned where partitions were assigned by hand.
+    /// Takes an answer, or with `None` that there is none. `identity` is the member's by now, unless it is `renewing`
+    /// that, and `owned` what it owns; everything where partitions were assigned by hand.
     pub(crate) fn on_answer(
         &mut self,
         answer: Option<Codes>,
         identity: &Identity,
+        renewing: bool,
         owned: impl Fn(&TopicPartition) -> bool,
         now: Instant,
     ) -> Verdict {
@@ -121,9 +122,10 @@ impl Commits {
                     verdict = Verdict::Fenced(code);
                     owned(&partition)
                 }
-                // The membership was renewed meanwhile, and the partition kept.
+                // The membership was renewed meanwhile, and the partition kept; or it is about to be, and the answer
+                // to that says what the member is.
                 ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID
-                    if sent_as != *identity && identity.is_some() =>
+                    if renewing || (sent_as != *identity && identity.is_some()) =>
                 {
                     owned(&partition)
                 }
@@ -312,7 +314,7 @@ mod tests {
                         }
                         let codes = sent.keys().map(|partition| (partition.clone(), code)).collect();
                         let answer = (arrives && answered).then_some(codes);
-                        commits.on_answer(answer, &identity(1), |_| true, now);
+                        commits.on_answer(answer, &identity(1), false, |_| true, now);
                     }
                     Step::Lose(number) => {
                         wanted.remove(&partition(number));
@@ -341,9 +343,37 @@ mod tests {
         assert_eq!(commits.next(identity(1), now).map(BTreeMap::len), Some(2));
         commits.drop_lost(&[partition(0)]);
         assert_eq!(told.try_recv(), Ok(Err(Some(ErrorCode::UNKNOWN_MEMBER_ID))));
-        assert_eq!(commits.on_answer(None, &identity(1), |_| true, now), Verdict::ForgetCoordinator);
+        assert_eq!(commits.on_answer(None, &identity(1), false, |_| true, now), Verdict::ForgetCoordinator);
         let later = now + Duration::from_secs(2);
         let again: Vec<_> = commits.next(identity(2), later).into_iter().flat_map(BTreeMap::keys).collect();
         assert_eq!(again, [&partition(1)]);
+    }
+
+    fn sent(commits: &mut Commits, generation: i32, now: Instant) -> Vec<i64> {
+        let sent = commits.next(identity(generation), now);
+        sent.into_iter().flat_map(BTreeMap::values).map(|offset| offset.offset).collect()
+    }
+
+    #[test]
+    fn a_generation_that_is_being_renewed_is_no_reason_to_give_up() {
+        for code in [ErrorCode::ILLEGAL_GENERATION, ErrorCode::UNKNOWN_MEMBER_ID] {
+            let (mut commits, now) = (Commits::default(), Instant::now());
+            let (reply, mut told) = oneshot::channel();
+            let deadline = now + Duration::from_secs(30);
+            commits.push([(partition(0), CommittedOffset::new(5))], Some(reply), deadline);
+            assert_eq!(sent(&mut commits, 1, now), [5]);
+            let refused = || Some(vec![(partition(0), code)].into_iter().collect());
+            // The join was answered at the coordinator already, and the member does not know.
+            assert_eq!(commits.on_answer(refused(), &identity(1), true, |_| true, now), Verdict::Nothing);
+            let later = now + Duration::from_secs(2);
+            assert_eq!(sent(&mut commits, 2, later), [5]);
+            assert_eq!(told.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+            // Once that is over, the coordinator means what it says.
+            assert_eq!(
+                commits.on_answer(refused(), &identity(2), false, |_| true, later),
+                Verdict::Fenced(code)
+            );
+            assert_eq!(told.try_recv(), Ok(Err(Some(code))));
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::member::{Answer, Assignment, ConsumerHeartbeat, ConsumerHeartbeatAnsw
 use super::offsets::{Codes, CommittedOffset, commit_request, group_id};
 use super::task::Counts;
 use crate::kafka::backoff::Backoff;
-use crate::kafka::cluster::{Cluster, CoordinatorOf, Lane, NEWEST};
+use crate::kafka::cluster::{Cluster, CoordinatorOf, Lane, NEWEST, OwnLane};
 use crate::kafka::error::Error;
 use crate::kafka::printable::printable;
 use crate::kafka::topic_partition::{TopicPartition, by_topic};
@@ -32,18 +32,12 @@ const ONE_MEMBER: i16 = 2;
 pub(super) struct Coordinator {
     cluster: Arc<Cluster>,
     membership: Arc<Membership>,
-    lane: Lane,
-}
-
-impl Drop for Coordinator {
-    fn drop(&mut self) {
-        self.cluster.give_up_lane(self.lane);
-    }
+    lane: OwnLane,
 }
 
 impl Coordinator {
     pub(super) fn new(cluster: Arc<Cluster>, membership: Arc<Membership>) -> Self {
-        let lane = cluster.member_lane();
+        let lane = OwnLane::of_member(Arc::clone(&cluster));
         Self { cluster, membership, lane }
     }
 
@@ -53,7 +47,7 @@ impl Coordinator {
         let mut failures = 0;
         loop {
             let error = match self.broker().await {
-                Ok(broker) => match self.cluster.connection(broker, self.lane).await {
+                Ok(broker) => match self.lane.connection(broker).await {
                     Ok(connection) => {
                         return Ok(connection.version::<ConsumerGroupHeartbeatRequest>().is_ok());
                     }
@@ -97,12 +91,13 @@ impl Coordinator {
         // The coordinator answers when all members are there, or have had their time.
         let patient = self.membership.max_poll_interval + PROMPT;
         Ok(match request {
-            Request::Join(request) => Answer::Join(self.send(&request, NEWEST, patient).await?),
-            Request::Sync(request) => Answer::Sync(self.send(&request, NEWEST, patient).await?),
-            Request::Heartbeat(request) => Answer::Heartbeat(self.send(&request, NEWEST, PROMPT).await?),
+            Request::Join(request) => Answer::Join(self.send(&request, patient).await?),
+            Request::Sync(request) => Answer::Sync(self.send(&request, patient).await?),
+            Request::Heartbeat(request) => Answer::Heartbeat(self.send(&request, PROMPT).await?),
             Request::Leave(request) => {
                 // A join that waits for others must not hold up the goodbye.
-                self.send_in(Lane::Prompt, &request, ONE_MEMBER, PROMPT).await?;
+                let broker = self.broker().await?;
+                self.cluster.send(broker, Lane::Prompt, &request, ONE_MEMBER, PROMPT).await?.await?;
                 Answer::Leave
             }
             Request::Consumer(heartbeat) => Answer::Consumer(self.heartbeat(&heartbeat).await?),
@@ -145,24 +140,9 @@ impl Coordinator {
         self.cluster.coordinator(CoordinatorOf::Group, &self.membership.group).await
     }
 
-    async fn send<R: KafkaRequest>(
-        &self,
-        request: &R,
-        newest: i16,
-        within: Duration,
-    ) -> Result<R::Response, Error> {
-        self.send_in(self.lane, request, newest, within).await
-    }
-
-    async fn send_in<R: KafkaRequest>(
-        &self,
-        lane: Lane,
-        request: &R,
-        newest: i16,
-        within: Duration,
-    ) -> Result<R::Response, Error> {
+    async fn send<R: KafkaRequest>(&self, request: &R, within: Duration) -> Result<R::Response, Error> {
         let broker = self.broker().await?;
-        self.cluster.send(broker, lane, request, newest, within).await?.await
+        self.lane.send(broker, request, NEWEST, within).await?.await
     }
 
     async fn heartbeat(&self, heartbeat: &ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, Error> {
@@ -185,7 +165,7 @@ impl Coordinator {
                 .with_server_assignor(membership.server_assignor.clone().map(StrBytes::from_string))
                 .with_rack_id(membership.rack.clone().map(StrBytes::from_string));
         }
-        let response = self.send(&request, NEWEST, PROMPT).await?;
+        let response = self.send(&request, PROMPT).await?;
         Ok(self.heard(response).await)
     }
 
@@ -203,7 +183,7 @@ impl Coordinator {
             .with_member_epoch(heartbeat.epoch)
             .with_rack_id(rack.map(StrBytes::from_string))
             .with_subscribed_topic_names(heartbeat.topics.as_ref().map(topic_names));
-        let response = self.send(&request, NEWEST, PROMPT).await?;
+        let response = self.send(&request, PROMPT).await?;
         let assignment = response.assignment.map(|assignment| {
             let topics = assignment.topic_partitions.into_iter().map(|topic| {
                 TopicPartitions::default().with_topic_id(topic.topic_id).with_partitions(topic.partitions)

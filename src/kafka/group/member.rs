@@ -200,6 +200,15 @@ impl Member {
         either!(self.identity())
     }
 
+    /// Whether the coordinator may have given the member another generation by now, and its answer be on its way.
+    pub(crate) fn is_renewing(&self) -> bool {
+        match self {
+            Self::Classic(member) => member.is_renewing(),
+            // Its commits are refused in other words for that.
+            Self::Consumer(_) => false,
+        }
+    }
+
     /// Until when the coordinator is sure to hold this member's partitions for it.
     pub(crate) fn lease(&self) -> Option<Instant> {
         either!(self.lease())

@@ -495,7 +495,8 @@ impl Task {
                         None
                     }
                 };
-                match self.commits.on_answer(codes, &identity, owned, now) {
+                let renewing = self.member.as_ref().is_some_and(Member::is_renewing);
+                match self.commits.on_answer(codes, &identity, renewing, owned, now) {
                     Verdict::Nothing => {}
                     Verdict::ForgetCoordinator => self.coordinator.forget(),
                     Verdict::Fenced(code) => {

@@ -21,7 +21,7 @@ use super::batch::Acquired;
 use super::held::Told;
 use super::session::{Id, SessionFetch};
 use super::sharing::{Answer, Ask, Errand, PartitionAnswer};
-use crate::kafka::cluster::{Cluster, Lane, NEWEST};
+use crate::kafka::cluster::{Cluster, NEWEST, OwnLane};
 use crate::kafka::error::Error;
 use crate::kafka::metadata::BrokerId;
 use crate::kafka::printable::printable;
@@ -37,7 +37,7 @@ pub(super) struct Link {
     pub(super) cluster: Arc<Cluster>,
     pub(super) group: Arc<str>,
     member: String,
-    lane: Lane,
+    lane: OwnLane,
     limits: ShareLimits,
 }
 
@@ -50,15 +50,9 @@ pub(super) struct ShareLimits {
     pub(super) max_records: i32,
 }
 
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.cluster.give_up_lane(self.lane);
-    }
-}
-
 impl Link {
     pub(super) fn new(cluster: Arc<Cluster>, group: Arc<str>, member: String, limits: ShareLimits) -> Self {
-        let lane = cluster.member_lane();
+        let lane = OwnLane::of_member(Arc::clone(&cluster));
         Self { cluster, group, member, lane, limits }
     }
 
@@ -83,7 +77,7 @@ impl Link {
         wait: Duration,
     ) -> Result<R::Response, Error> {
         let within = SILENCE.min(self.cluster.settings.request_timeout) + wait;
-        self.cluster.send(broker, self.lane, request, NEWEST, within).await?.await
+        self.lane.send(broker, request, NEWEST, within).await?.await
     }
 
     fn fetch(&self, session: SessionFetch, told: Vec<(Id, Vec<Told>)>) -> ShareFetchRequest {
