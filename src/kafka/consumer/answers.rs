@@ -7,7 +7,7 @@ use kafka_protocol::messages::MetadataResponse;
 use tokio::time::Instant;
 
 use super::aborted::AbortFilter;
-use super::positions::{EndOfEpoch, FetchFrom, Fetched, Index, OffsetOf, Verdict};
+use super::questions::{EndOfEpoch, FetchFrom, Fetched, Index, OffsetOf, Verdict};
 use super::requests::{Answers, FetchAnswer, Isolation};
 use super::{Consumer, ConsumerEvent, Ready};
 use crate::kafka::ALL_CLEAR;

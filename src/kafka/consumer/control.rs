@@ -3,7 +3,7 @@
 use super::Consumer;
 use super::event::Stopper;
 use super::message::Unpacked;
-use super::positions::StartOffset;
+use super::policy::StartOffset;
 use crate::kafka::error::Error;
 use crate::kafka::group::{CommittedOffset, offsets};
 use crate::kafka::topic_partition::TopicPartition;

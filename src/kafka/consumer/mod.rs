@@ -4,10 +4,10 @@
 //! an answer has come, so that the next records are on their way while the last are handled. What is held in memory is
 //! bounded: one answer of each broker on its way, and one being handed over.
 //!
-//! `positions` decides, with `tracked` for each partition and `session` for each broker; this file hands over what is
-//! ready, `asking` and `answers` are the two directions, and `requests` has both as the protocol does. `subscription`
-//! knows which partitions there are, `in_group` what a group wants of its member, `outage` what is said of an
-//! interruption; `batch`, `message` and `event` are what is handed over.
+//! `positions` decides by its `policy` which `questions` to ask, with `tracked` for each partition and `session` for
+//! each broker; this file hands over what is ready, `asking` and `answers` are the two directions, and `requests` has
+//! both as the protocol does. `subscription` knows which partitions there are, `in_group` what a group wants of its
+//! member, `outage` what is said of an interruption; `batch`, `message` and `event` are what is handed over.
 
 mod aborted;
 mod answers;
@@ -19,7 +19,9 @@ mod event;
 mod in_group;
 mod message;
 mod outage;
+mod policy;
 mod positions;
+mod questions;
 mod requests;
 mod session;
 mod stream;
@@ -38,7 +40,7 @@ pub use self::builder::ConsumerBuilder;
 pub use self::control::PartitionLag;
 pub use self::event::{ConsumerEvent, Stopper};
 pub use self::message::ConsumedRecord;
-pub use self::positions::{OutOfRange, StartOffset};
+pub use self::policy::{OutOfRange, StartOffset};
 pub use self::requests::Isolation;
 pub use self::stream::RecordStream;
 
@@ -48,7 +50,8 @@ use self::aborted::AbortFilter;
 use self::answers::Answer;
 use self::in_group::{InGroup, Share};
 use self::outage::Outage;
-use self::positions::{Index, Positions};
+use self::positions::Positions;
+use self::questions::Index;
 use self::requests::FetchLimits;
 use self::session::FetchSession;
 use self::subscription::Subscription;

@@ -7,137 +7,17 @@
 //! (the nearest replica).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::policy::{OutOfRange, Policy, StartOffset};
+use super::questions::{Ask, EndOfEpoch, FetchFrom, Fetched, Index, OffsetOf, Verdict, Which};
 use super::tracked::{Position, Tracked};
 use crate::kafka::error::Error;
 use crate::kafka::group::CommittedOffset;
 use crate::kafka::metadata::{BrokerId, Snapshot};
 use crate::kafka::topic_partition::TopicPartition;
 use crate::wire::error_code::ErrorCode;
-
-/// Where to begin in a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum StartOffset {
-    /// At the oldest record that the log still holds.
-    Earliest,
-    /// After the newest record: only what comes from now on.
-    #[default]
-    Latest,
-    /// At the first record of this time or later, in milliseconds since 1970 UTC; after the newest record where there
-    /// is none.
-    Timestamp(i64),
-    /// At this offset, or where [`OutOfRange`] says if the log does not hold it.
-    Offset(i64),
-}
-
-/// What to do when the log no longer holds the offset to be read next: it was deleted, or the log was cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum OutOfRange {
-    /// Go on at the nearest offset that there is: the oldest where records were deleted, the end where the log was
-    /// cut. Nothing that exists is passed over, and nothing comes twice.
-    #[default]
-    Nearest,
-    /// Go on at the oldest record. Kafka's `auto.offset.reset=earliest`.
-    Earliest,
-    /// Go on after the newest record. Kafka's `auto.offset.reset=latest`.
-    Latest,
-    /// Say so: [`Error::OffsetOutOfRange`] or [`Error::Truncated`].
-    Fail,
-}
-
-/// The number of a partition while it is read; never given out twice.
-pub(super) type Index = u64;
-
-/// What to ask a broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ask {
-    /// Records from an offset on, a partition each.
-    Fetch(Vec<FetchFrom>),
-    /// An offset by what is known of it, a partition each.
-    Offsets(Vec<OffsetOf>),
-    /// Where a leader epoch ends, a partition each.
-    Epochs(Vec<EndOfEpoch>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FetchFrom {
-    pub(super) index: Index,
-    pub(super) offset: i64,
-    pub(super) leader_epoch: i32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OffsetOf {
-    pub(super) index: Index,
-    pub(super) which: Which,
-    pub(super) leader_epoch: i32,
-}
-
-/// An offset that only a broker knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
-    Earliest,
-    Latest,
-    Timestamp(i64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct EndOfEpoch {
-    pub(super) index: Index,
-    pub(super) epoch: i32,
-    pub(super) leader_epoch: i32,
-}
-
-/// A broker's answer to a fetch, for one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fetched {
-    pub(super) asked: FetchFrom,
-    pub(super) code: ErrorCode,
-    /// The end of what may be read: the last stable offset, or the high watermark.
-    pub(super) end: i64,
-    /// The offset after the last batch that came, if any came.
-    pub(super) next: Option<i64>,
-    /// Whether all that came was the beginning of a batch.
-    pub(super) cut: bool,
-    /// The leader epoch of that batch; -1 where it is not known.
-    pub(super) epoch: i32,
-    /// A replica that is nearer than the leader.
-    pub(super) preferred: Option<BrokerId>,
-}
-
-/// What an answer means for the consumer.
-#[derive(Debug)]
-pub(super) enum Verdict {
-    /// The records are wanted.
-    Deliver,
-    /// There is nothing to hand over.
-    Nothing,
-    /// Reading begins here, which only this answer says.
-    Begins(i64),
-    /// Everything that there was has been read.
-    AtEnd(i64),
-    /// The log was cut below what was read: the next record is at `diverges_at`.
-    Truncated { read_up_to: i64, diverges_at: i64 },
-    /// The metadata is out of date.
-    Refresh,
-    /// The partition cannot be read.
-    Fail(Error),
-}
-
-/// How positions are found and left, the same for all partitions.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Policy {
-    pub(super) start: StartOffset,
-    pub(super) out_of_range: OutOfRange,
-    pub(super) stop_at_end: bool,
-    /// For how long a nearer replica is read from before the leader is asked again.
-    pub(super) replica_for: Duration,
-}
 
 /// All partitions of one consumer.
 #[derive(Debug)]
@@ -619,16 +499,6 @@ impl Positions {
     /// Where a partition's reader stops, if it does.
     pub(super) fn stop_before(&self, index: Index) -> Option<i64> {
         self.partitions.get(&index).and_then(|tracked| tracked.end).filter(|_| self.policy.stop_at_end)
-    }
-}
-
-impl Ask {
-    pub(super) fn indices(&self) -> Vec<Index> {
-        match self {
-            Self::Fetch(asked) => asked.iter().map(|from| from.index).collect(),
-            Self::Offsets(asked) => asked.iter().map(|of| of.index).collect(),
-            Self::Epochs(asked) => asked.iter().map(|of| of.index).collect(),
-        }
     }
 }
 

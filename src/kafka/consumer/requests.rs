@@ -13,7 +13,8 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{
 use kafka_protocol::messages::{FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest};
 use kafka_protocol::protocol::{Request, StrBytes};
 
-use super::positions::{EndOfEpoch, FetchFrom, OffsetOf, Positions, Which};
+use super::positions::Positions;
+use super::questions::{EndOfEpoch, FetchFrom, Index, OffsetOf, Which};
 use super::session::SessionRequest;
 use crate::kafka::cluster::{NEWEST, OwnLane};
 use crate::kafka::error::Error;
@@ -244,7 +245,7 @@ pub(super) async fn ends_of_epochs(
 pub(super) fn named<T: Copy>(
     positions: &Positions,
     asked: &[T],
-    index: impl Fn(&T) -> super::positions::Index,
+    index: impl Fn(&T) -> Index,
 ) -> Vec<(TopicPartition, T)> {
     asked.iter().filter_map(|of| Some((positions.name(index(of))?.clone(), *of))).collect()
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::positions::{FetchFrom, Index};
+use super::questions::{FetchFrom, Index};
 use crate::kafka::topic_partition::TopicPartition;
 use crate::wire::error_code::{ErrorCode, Reaction};
 

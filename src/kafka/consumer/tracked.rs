@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::positions::{StartOffset, Verdict, Which};
+use super::policy::StartOffset;
+use super::questions::{Verdict, Which};
 use crate::kafka::backoff::Backoff;
 use crate::kafka::error::Error;
 use crate::kafka::metadata::{BrokerId, Snapshot};

@@ -4,27 +4,23 @@
 //! References: KIP-62 (time limits), KIP-345 (static members), KIP-394 (an id before joining), KIP-429 (cooperative
 //! rebalancing). The I/O is [`super::task`]'s.
 
+mod requests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
-use kafka_protocol::messages::{
-    GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, SyncGroupRequest,
-    SyncGroupResponse,
-};
+use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 
 use super::assignor::{Assignor, Candidate};
 use super::member::{Action, Answer, Failure, Membership, Request};
-use super::subscription::{Subscription, UserData, decode_assignment, encode_assignment};
+use super::subscription::{Subscription, decode_assignment, encode_assignment};
 use crate::kafka::backoff::Backoff;
 use crate::kafka::topic_partition::TopicPartition;
 use crate::wire::error_code::{ErrorCode, Reaction};
 
-/// The protocol type of consumers; others are for other things than topics.
-const CONSUMER: &str = "consumer";
 const NO_GENERATION: i32 = -1;
 
 #[derive(Debug)]
@@ -468,64 +464,6 @@ impl ClassicMember {
         self.phase = Phase::Gone;
         self.actions.push_back(Action::Failed(Failure { code, message: None }));
     }
-
-    fn join_request(&self) -> JoinGroupRequest {
-        let membership = &self.membership;
-        let protocols = membership.assignors.iter().map(|&assignor| {
-            let user_data = assignor.user_data();
-            let owned = if user_data == UserData::Assignment { &self.last_share } else { &self.owned };
-            let subscription = Subscription {
-                topics: self.topics.iter().cloned().collect(),
-                owned: owned.iter().cloned().collect(),
-                generation: self.owned_since,
-                rack: membership.rack.clone(),
-            };
-            JoinGroupRequestProtocol::default()
-                .with_name(StrBytes::from_static_str(assignor.name()))
-                .with_metadata(subscription.encode(user_data).into())
-        });
-        JoinGroupRequest::default()
-            .with_group_id(group(membership))
-            .with_session_timeout_ms(millis(membership.session_timeout))
-            .with_rebalance_timeout_ms(millis(membership.max_poll_interval))
-            .with_member_id(StrBytes::from_string(self.member_id.clone()))
-            .with_group_instance_id(instance(membership))
-            .with_protocol_type(StrBytes::from_static_str(CONSUMER))
-            .with_protocols(protocols.collect())
-    }
-
-    fn sync_request(&self, assignor: Assignor, shares: Vec<SyncGroupRequestAssignment>) -> SyncGroupRequest {
-        SyncGroupRequest::default()
-            .with_group_id(group(&self.membership))
-            .with_generation_id(self.generation)
-            .with_member_id(StrBytes::from_string(self.member_id.clone()))
-            .with_group_instance_id(instance(&self.membership))
-            .with_protocol_type(Some(StrBytes::from_static_str(CONSUMER)))
-            .with_protocol_name(Some(StrBytes::from_static_str(assignor.name())))
-            .with_assignments(shares)
-    }
-
-    fn heartbeat_request(&self) -> HeartbeatRequest {
-        HeartbeatRequest::default()
-            .with_group_id(group(&self.membership))
-            .with_generation_id(self.generation)
-            .with_member_id(StrBytes::from_string(self.member_id.clone()))
-            .with_group_instance_id(instance(&self.membership))
-    }
-
-    fn leave_request(&self) -> LeaveGroupRequest {
-        LeaveGroupRequest::default()
-            .with_group_id(group(&self.membership))
-            .with_member_id(StrBytes::from_string(self.member_id.clone()))
-    }
-}
-
-fn group(membership: &Membership) -> GroupId {
-    StrBytes::from_string(membership.group.to_string()).into()
-}
-
-fn instance(membership: &Membership) -> Option<StrBytes> {
-    membership.instance_id.clone().map(StrBytes::from_string)
 }
 
 /// A duration as the protocol has it.

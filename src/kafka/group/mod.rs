@@ -4,7 +4,8 @@
 //! kinds of membership as state machines, `assignor` is what the leader of a classic group works out, `subscription`
 //! what its members tell each other, `commits` the order of commits; `task` runs them, and `coordinator` asks.
 
-pub(super) mod assignor;
+pub(super) mod activity;
+mod assignor;
 mod classic;
 mod commits;
 mod consumer;

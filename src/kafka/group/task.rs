@@ -4,15 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::GroupProtocol;
+use super::activity::Activity;
 use super::classic::ClassicMember;
 use super::commits::{Commits, Reply, Verdict};
 use super::consumer::ConsumerMember;
@@ -59,66 +60,6 @@ pub(crate) enum Event {
     Unreachable(Error),
     /// The last event: there is no group any more.
     Failed(Error),
-}
-
-/// What the reading side and the task tell each other without messages.
-#[derive(Debug)]
-pub(crate) struct Activity {
-    started: Instant,
-    /// Whether the user waits for records, and how often they have asked.
-    polling: AtomicBool,
-    polls: AtomicU64,
-    polled: Notify,
-    /// In milliseconds after `started`.
-    lease: AtomicU64,
-}
-
-impl Activity {
-    fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            polling: AtomicBool::new(false),
-            polls: AtomicU64::new(0),
-            polled: Notify::new(),
-            lease: AtomicU64::new(u64::MAX),
-        }
-    }
-
-    /// The user asks for records, for as long as the guard lives.
-    pub(crate) fn poll(self: &Arc<Self>) -> Polling {
-        self.touch();
-        self.polling.store(true, Ordering::Relaxed);
-        self.polled.notify_one();
-        Polling(Arc::clone(self))
-    }
-
-    /// The user is at work.
-    pub(crate) fn touch(&self) {
-        self.polls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether the coordinator is sure to hold the partitions for this member still.
-    pub(crate) fn holds(&self) -> bool {
-        let lease = self.lease.load(Ordering::Acquire);
-        lease == u64::MAX || self.started.elapsed() < Duration::from_millis(lease)
-    }
-
-    fn set_lease(&self, lease: Option<Instant>) {
-        let after = lease.map(|until| until.saturating_duration_since(self.started).as_millis());
-        let after = after.and_then(|after| u64::try_from(after).ok()).unwrap_or(u64::MAX);
-        self.lease.store(after, Ordering::Release);
-    }
-}
-
-/// Dropped when the user has got records, or no longer waits for any.
-#[derive(Debug)]
-pub(crate) struct Polling(Arc<Activity>);
-
-impl Drop for Polling {
-    fn drop(&mut self) {
-        self.0.polling.store(false, Ordering::Relaxed);
-        self.0.touch();
-    }
 }
 
 /// The consumer's end. When it is dropped, the task commits what it was told to, leaves the group and ends.

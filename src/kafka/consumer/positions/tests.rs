@@ -1,5 +1,7 @@
 //! Positions under answers in any order, without brokers.
 
+use std::time::Duration;
+
 use kafka_protocol::messages::MetadataResponse;
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
