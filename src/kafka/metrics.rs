@@ -39,6 +39,12 @@ impl Counters {
         self.bytes_sent.fetch_add(bytes as u64, ALONE);
     }
 
+    /// A request that no answer is due to.
+    pub(super) fn sent_unanswered(&self, bytes: usize) {
+        self.requests.fetch_add(1, ALONE);
+        self.bytes_sent.fetch_add(bytes as u64, ALONE);
+    }
+
     pub(super) fn answered(&self, bytes: usize, after: Duration) {
         self.answers.fetch_add(1, ALONE);
         self.in_flight.fetch_sub(1, ALONE);

@@ -50,7 +50,7 @@ pub use consumer::{
 pub use error::{ConnectError, Error, Step};
 pub use group::{Assignor, CommittedOffset, Group, GroupProtocol};
 pub use metrics::{BrokerMetrics, Latencies};
-pub use producer::{Acknowledged, Delivery, ProduceError, Producer, ProducerBuilder, Record};
+pub use producer::{Acknowledged, Acks, Delivery, ProduceError, Producer, ProducerBuilder, Record};
 pub use sasl::Sasl;
 #[cfg(feature = "share-groups")]
 pub use share::{

@@ -141,6 +141,14 @@ impl Cluster {
         }
     }
 
+    /// The connection to a broker, where there is one that can be used at once.
+    pub(in crate::kafka) fn open_connection_to(&self, broker: BrokerId, lane: Lane) -> Option<Connection> {
+        let slot = self.slot(broker, lane);
+        let slot = slot.try_lock().ok()?;
+        let address = self.address(broker).ok()?;
+        slot.connection.as_ref().filter(|open| reaches(open, &address)).cloned()
+    }
+
     /// The connection to a broker, made if there is none.
     pub(in crate::kafka) async fn connection(
         &self,
@@ -192,10 +200,6 @@ impl Cluster {
         {
             slot.connection = prompt.connection.take();
         }
-        // A broker may have moved to another address since.
-        let reaches = |connection: &&Connection, address: &Address| {
-            connection.is_usable() && connection.broker().same_endpoint(address)
-        };
         let address = self.address(broker)?;
         if let Some(connection) = slot.connection.as_ref().filter(|open| reaches(open, &address)) {
             return Ok(connection.clone());
@@ -372,4 +376,9 @@ impl Cluster {
             }
         }
     }
+}
+
+/// Whether a connection can be used for a broker, which may have moved to another address since it was made.
+fn reaches(connection: &Connection, address: &Address) -> bool {
+    connection.is_usable() && connection.broker().same_endpoint(address)
 }

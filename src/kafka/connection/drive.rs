@@ -19,7 +19,7 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Expected, Outgoing, Rider, Shared};
+use super::{Expected, Outgoing, Reply, Rider, Shared};
 use crate::kafka::error::{ConnectError, Error};
 use crate::kafka::frame_reader::{FrameReader, ReadError};
 use crate::kafka::handshake::{Established, Handshake};
@@ -183,15 +183,29 @@ impl Writer {
 
     async fn write_all(&mut self, batch: impl Iterator<Item = Outgoing>) -> Result<(), Ended> {
         let mut frames = Frames::default();
-        for Outgoing { mut frame, expected } in batch {
+        let mut unanswered = Vec::new();
+        for Outgoing { mut frame, reply } in batch {
             number(&mut frame, self.next_correlation);
-            self.next_correlation = self.next_correlation.wrapping_add(1);
-            self.announce(expected, frame.len());
+            match reply {
+                Reply::Answer(expected) => {
+                    self.next_correlation = self.next_correlation.wrapping_add(1);
+                    self.announce(expected, frame.len());
+                }
+                Reply::Written(written) => {
+                    self.shared.counters.sent_unanswered(frame.len());
+                    unanswered.push(written);
+                }
+            }
             frames.0.push_back(frame.freeze());
         }
         self.last_used = Instant::now();
         self.write.write_all_buf(&mut frames).await.map_err(Ended::Io)?;
-        self.write.flush().await.map_err(Ended::Io)
+        self.write.flush().await.map_err(Ended::Io)?;
+        for written in unanswered {
+            // Whoever asked may have gone: that is their right.
+            let _ = written.send(());
+        }
+        Ok(())
     }
 
     /// The reader must know what to expect before the peer can answer it.

@@ -75,7 +75,15 @@ struct Shared {
 #[derive(Debug)]
 struct Outgoing {
     frame: BytesMut,
-    expected: Expected,
+    reply: Reply,
+}
+
+/// What is waited for once a request is on its way.
+#[derive(Debug)]
+enum Reply {
+    Answer(Expected),
+    /// The broker sends none: that it was handed to the operating system is all that can be known.
+    Written(oneshot::Sender<()>),
 }
 
 /// An answer that is waited for.
@@ -229,9 +237,19 @@ impl Connection {
         let (answer, receiver) = oneshot::channel();
         let expected = Expected { answer, api: api_name(R::KEY), sent: Instant::now(), within };
         self.outgoing
-            .send(Outgoing { frame, expected })
+            .send(Outgoing { frame, reply: Reply::Answer(expected) })
             .map_err(|_| self.shared.closed(io::ErrorKind::NotConnected))?;
         Ok(Pending { answer: receiver, version, shared: Arc::clone(&self.shared), request: PhantomData })
+    }
+
+    /// Sends a request that is not answered in this version, and returns when it has been handed to the operating system.
+    pub(super) async fn send_unanswered<R: Request>(&self, request: &R, version: i16) -> Result<(), Error> {
+        let frame = encode(&self.shared.broker, &self.shared.client_id, request, version)?;
+        let (written, done) = oneshot::channel();
+        self.outgoing
+            .send(Outgoing { frame, reply: Reply::Written(written) })
+            .map_err(|_| self.shared.closed(io::ErrorKind::NotConnected))?;
+        done.await.map_err(|_| self.shared.closed(io::ErrorKind::ConnectionAborted))
     }
 
     /// The newest version of `R` that both sides know.

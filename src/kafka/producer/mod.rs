@@ -1,10 +1,12 @@
 //! Writing to topics: nothing acknowledged is lost, nothing is doubled, order is kept per partition.
 //!
 //! [`Producer::send`] encodes a record straight into the batch of its partition; a task of the producer's own sends
-//! what is ready. `queues` decides what that is, `sender` moves bytes, `record` is what users hold, `partitioner`
-//! chooses where keys go.
+//! what is ready. `queues` decides what that is, with a `queue` for each partition; `sender` moves bytes, `record` is
+//! what users hold, `partitioner` chooses where keys go.
 
+mod builder;
 mod partitioner;
+mod queue;
 mod queues;
 mod record;
 mod sender;
@@ -14,96 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+pub use self::builder::{Acks, ProducerBuilder};
 pub use self::record::{Acknowledged, Delivery, ProduceError, Record};
 
 use self::queues::{Limits, Queues};
 use super::cluster::Cluster;
-use super::error::Error;
-use super::settings::FOREVER;
-use crate::wire::record::{Compression, HeaderRef, record_size};
-
-/// How to write; made by [`Client::producer`](super::Client::producer).
-///
-/// # Defaults
-///
-/// Acknowledged by all in-sync replicas, idempotent, uncompressed; batches of up to 256 KiB, messages of up to
-/// 1,000,000 bytes as librdkafka has it; 32 MiB of memory; 2 min until a record that is not acknowledged fails.
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `build` is called"]
-pub struct ProducerBuilder {
-    cluster: Arc<Cluster>,
-    limits: Limits,
-    memory: usize,
-}
-
-impl ProducerBuilder {
-    pub(super) fn new(cluster: Arc<Cluster>) -> Self {
-        let limits = Limits {
-            compression: Compression::None,
-            batch_bytes: 256 * 1024,
-            record_bytes: 1_000_000,
-            delivery_timeout: Duration::from_secs(120),
-        };
-        Self { cluster, limits, memory: 32 * 1024 * 1024 }
-    }
-
-    /// How batches are compressed. Kafka's `compression.type`.
-    pub fn compression(mut self, compression: Compression) -> Self {
-        self.limits.compression = compression;
-        self
-    }
-
-    /// How long after it was handed in a record may still be delivered; then it fails. Kafka's
-    /// `delivery.timeout.ms`.
-    pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.delivery_timeout = timeout.min(FOREVER);
-        self
-    }
-
-    /// The size in bytes, uncompressed, that a batch is sent at even while others are in flight.
-    pub fn batch_bytes(mut self, bytes: usize) -> Self {
-        self.limits.batch_bytes = bytes;
-        self
-    }
-
-    /// The largest record in bytes, uncompressed and with its batch header. The topic's `max.message.bytes` counts too.
-    pub fn most_record_bytes(mut self, bytes: usize) -> Self {
-        self.limits.record_bytes = bytes;
-        self
-    }
-
-    /// The memory in bytes that records take until they are acknowledged; [`Producer::send`] waits for some to come
-    /// free. Kafka's `buffer.memory`.
-    pub fn memory(mut self, bytes: usize) -> Self {
-        self.memory = bytes;
-        self
-    }
-
-    /// Starts the producer: must be called inside of a tokio runtime.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Setting`] for a value that cannot work.
-    pub fn build(self) -> Result<Producer, Error> {
-        let check = |setting, holds: bool, reason: &str| {
-            if holds { Ok(()) } else { Err(Error::Setting { setting, reason: reason.to_owned() }) }
-        };
-        check("batch_bytes", self.limits.batch_bytes > 0, "must be at least 1")?;
-        check("delivery_timeout", !self.limits.delivery_timeout.is_zero(), "must be longer than nothing")?;
-        check("memory", self.memory >= self.limits.record_bytes, "must hold the largest record")?;
-        check("memory", self.memory <= Semaphore::MAX_PERMITS, "is more than can be counted")?;
-        let shared = Arc::new(Shared {
-            cluster: self.cluster,
-            queues: Mutex::new(Queues::new(self.limits)),
-            memory: Semaphore::new(self.memory),
-            work: Notify::new(),
-        });
-        let sender = tokio::spawn(sender::run(Arc::clone(&shared)));
-        Ok(Producer { shared, limits: self.limits, _sender: SenderTask(sender) })
-    }
-}
+use crate::wire::record::size_of_parts;
 
 /// Writes records, in batches, in the background.
 ///
@@ -118,12 +38,14 @@ impl ProducerBuilder {
 /// # }
 /// ```
 ///
-/// Dropping a producer gives up what is not yet acknowledged: [`flush`](Self::flush) first.
+/// Dropping a producer gives up what is not yet acknowledged, as [`abort`](Self::abort) does: [`flush`](Self::flush) or
+/// [`close`](Self::close) it first.
 #[derive(Debug)]
 pub struct Producer {
     shared: Arc<Shared>,
     limits: Limits,
-    _sender: SenderTask,
+    memory: usize,
+    sender: tokio::task::JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -132,16 +54,14 @@ struct Shared {
     queues: Mutex<Queues>,
     /// A permit is a byte.
     memory: Semaphore,
+    acks: Acks,
     work: Notify,
 }
 
-/// Ends the sender with its producer.
-#[derive(Debug)]
-struct SenderTask(tokio::task::JoinHandle<()>);
-
-impl Drop for SenderTask {
+impl Drop for Producer {
     fn drop(&mut self) {
-        self.0.abort();
+        self.sender.abort();
+        self.shared.queues().fail_all(&ProduceError::Closed);
     }
 }
 
@@ -157,31 +77,53 @@ impl Producer {
     /// [`ProduceError::TooLarge`], [`ProduceError::NoSuchPartition`], or [`ProduceError::Refused`] when the topic
     /// cannot be looked up.
     pub async fn send(&self, record: Record) -> Result<Delivery, ProduceError> {
-        let headers: Vec<HeaderRef<'_>> =
-            record.headers.iter().map(|(key, value)| HeaderRef { key, value: value.as_deref() }).collect();
-        let bytes = record_size(record.key.as_deref(), record.value.as_deref(), &headers);
-        let too_large = |bytes| ProduceError::TooLarge {
-            topic: record.topic.to_string(),
-            bytes,
-            limit: self.limits.record_bytes,
-        };
-        if bytes > self.limits.record_bytes {
-            return Err(too_large(bytes));
-        }
-        let permits = u32::try_from(bytes).map_err(|_| too_large(bytes))?;
-
+        let bytes = self.size_of(&record)?;
         let partitions = match self.partitions(&record.topic) {
             Some(partitions) => partitions,
             None => self.look_up(&record.topic).await?,
         };
-        let permit = self.shared.memory.acquire_many(permits).await.map_err(|_| ProduceError::Closed)?;
-        let timestamp = record.timestamp.unwrap_or_else(now_in_milliseconds);
-        let (delivery, wake) = {
-            let mut queues = self.shared.queues();
-            queues.append(&record, timestamp, bytes, partitions, Instant::now())?
-        };
+        let permit = self.shared.memory.acquire_many(bytes).await.map_err(|_| ProduceError::Closed)?;
+        let delivery = self.append(&record, bytes, partitions)?;
         // Given back by the sender when the batch is finished.
         permit.forget();
+        Ok(delivery)
+    }
+
+    /// Hands a record in as [`send`](Self::send) does, but waits for nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ProduceError::Full`] while the producer's memory is full, [`ProduceError::NotLookedUp`] for a topic that was
+    /// never written to by this producer, and is not known from elsewhere; else as [`send`](Self::send). The record comes
+    /// back with neither: hand in a clone, which is cheap, to try it again.
+    pub fn try_send(&self, record: &Record) -> Result<Delivery, ProduceError> {
+        let bytes = self.size_of(record)?;
+        let partitions = self
+            .partitions(&record.topic)
+            .ok_or_else(|| ProduceError::NotLookedUp { topic: record.topic.to_string() })?;
+        let permit = self
+            .shared
+            .memory
+            .try_acquire_many(bytes)
+            .map_err(|_| ProduceError::Full { memory: self.memory })?;
+        let delivery = self.append(record, bytes, partitions)?;
+        permit.forget();
+        Ok(delivery)
+    }
+
+    /// The memory to set aside for a record.
+    fn size_of(&self, record: &Record) -> Result<u32, ProduceError> {
+        let bytes = size_of_parts(record.key.as_deref(), record.value.as_deref(), &record.headers);
+        u32::try_from(bytes).ok().filter(|_| bytes <= self.limits.record_bytes).ok_or_else(|| {
+            ProduceError::TooLarge { topic: record.topic.to_string(), bytes, limit: self.limits.record_bytes }
+        })
+    }
+
+    fn append(&self, record: &Record, bytes: u32, partitions: usize) -> Result<Delivery, ProduceError> {
+        let timestamp = record.timestamp.unwrap_or_else(now_in_milliseconds);
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let (delivery, wake) =
+            self.shared.queues().append(record, timestamp, bytes, partitions, Instant::now())?;
         if wake {
             self.shared.work.notify_one();
         }
@@ -196,22 +138,49 @@ impl Producer {
     ///
     /// The first failure since the last call, whether or not its [`Delivery`] was awaited too.
     pub async fn flush(&self) -> Result<(), ProduceError> {
-        let outstanding = self.shared.queues().outstanding();
+        let outstanding = {
+            let mut queues = self.shared.queues();
+            queues.close_all();
+            queues.outstanding()
+        };
         self.shared.work.notify_one();
         for completion in outstanding {
-            // What failed is kept as the first failure.
-            let _ = poll_fn(|cx| completion.poll(cx)).await;
+            poll_fn(|cx| completion.poll_all(cx)).await;
         }
         self.shared.queues().first_failure.take().map_or(Ok(()), Err)
     }
 
     /// Flushes and ends the producer.
     ///
+    /// Dropping the future gives up what is not yet acknowledged.
+    ///
     /// # Errors
     ///
     /// As [`flush`](Self::flush).
     pub async fn close(self) -> Result<(), ProduceError> {
         self.flush().await
+    }
+
+    /// The same, but gives up after a time what is not yet acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush); [`ProduceError::Closed`] when the time was not enough. Then each [`Delivery`] that is
+    /// still awaited fails with that.
+    pub async fn close_within(self, patience: Duration) -> Result<(), ProduceError> {
+        match timeout(patience, self.flush()).await {
+            Ok(flushed) => flushed,
+            Err(_) => {
+                self.abort();
+                Err(ProduceError::Closed)
+            }
+        }
+    }
+
+    /// Gives up what is not yet acknowledged, and ends the producer: each [`Delivery`] that is still awaited fails with
+    /// [`ProduceError::Closed`]. What was sent already may be written all the same. Dropping a producer does the same.
+    pub fn abort(self) {
+        drop(self);
     }
 
     /// How many records have been acknowledged so far.

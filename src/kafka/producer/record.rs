@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -156,9 +156,23 @@ pub enum ProduceError {
     #[error(transparent)]
     Cluster(Error),
 
-    /// The producer was closed.
-    #[error("the producer has been closed")]
+    /// The producer was given up before the record was acknowledged.
+    #[error("the producer was given up before this message was acknowledged")]
     Closed,
+
+    /// The topic's partitions are not known, and [`try_send`](super::Producer::try_send) does not ask for them.
+    #[error("topic '{topic}' has not been looked up: hand in a first message with `send`")]
+    NotLookedUp {
+        /// The topic.
+        topic: String,
+    },
+
+    /// The producer's memory is full, and [`try_send`](super::Producer::try_send) does not wait.
+    #[error("the producer's memory of {memory} bytes is full of messages that are not acknowledged")]
+    Full {
+        /// The bound, in bytes.
+        memory: usize,
+    },
 }
 
 fn maybe(written: bool) -> &'static str {
@@ -183,41 +197,80 @@ impl Future for Delivery {
     type Output = Result<Acknowledged, ProduceError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let place = self.place;
-        self.completion.poll(cx).map(|outcome| {
-            outcome.map(|first| Acknowledged {
-                offset: first.offset.map(|base| base.saturating_add(place)),
-                ..first
-            })
-        })
+        self.completion.poll_record(self.place, cx)
     }
 }
 
 /// What became of a batch: written once, read by everyone who waits for one of its records.
 #[derive(Debug, Default)]
 pub(super) struct Completion {
-    /// Where the first record of the batch stands.
-    outcome: OnceLock<Result<Acknowledged, ProduceError>>,
+    resolution: OnceLock<Resolution>,
     waiting: Mutex<Vec<Waker>>,
+}
+
+#[derive(Debug)]
+enum Resolution {
+    /// Where the first record of the batch stands.
+    Done(Result<Acknowledged, ProduceError>),
+    /// It went on in two: the records before this place, and the others.
+    Split(i64, [Arc<Completion>; 2]),
 }
 
 impl Completion {
     pub(super) fn complete(&self, outcome: Result<Acknowledged, ProduceError>) {
-        let _ = self.outcome.set(outcome);
+        self.resolve(Resolution::Done(outcome));
+    }
+
+    /// What becomes of the records before this place, and of the others.
+    pub(super) fn split(&self, at: i64) -> [Arc<Self>; 2] {
+        let parts: [Arc<Self>; 2] = Default::default();
+        self.resolve(Resolution::Split(at, parts.clone()));
+        parts
+    }
+
+    /// What became of the record at this place.
+    pub(super) fn poll_record(
+        &self,
+        place: i64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Acknowledged, ProduceError>> {
+        match ready!(self.poll(cx)) {
+            Resolution::Done(outcome) => Poll::Ready(outcome.clone().map(|first| Acknowledged {
+                offset: first.offset.map(|base| base.saturating_add(place)),
+                ..first
+            })),
+            Resolution::Split(at, [first, _]) if place < *at => first.poll_record(place, cx),
+            Resolution::Split(at, [_, second]) => second.poll_record(place.saturating_sub(*at), cx),
+        }
+    }
+
+    /// Ready when it is known of all records what became of them.
+    pub(super) fn poll_all(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match ready!(self.poll(cx)) {
+            Resolution::Done(_) => Poll::Ready(()),
+            Resolution::Split(_, [first, second]) => {
+                ready!(first.poll_all(cx));
+                second.poll_all(cx)
+            }
+        }
+    }
+
+    fn resolve(&self, resolution: Resolution) {
+        let _ = self.resolution.set(resolution);
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Acknowledged, ProduceError>> {
-        if let Some(outcome) = self.outcome.get() {
-            return Poll::Ready(outcome.clone());
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<&Resolution> {
+        if let Some(resolution) = self.resolution.get() {
+            return Poll::Ready(resolution);
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             waiting.push(cx.waker().clone());
         }
         drop(waiting);
-        // It may have been completed between the first look and the lock.
-        self.outcome.get().map_or(Poll::Pending, |outcome| Poll::Ready(outcome.clone()))
+        // It may have been resolved between the first look and the lock.
+        self.resolution.get().map_or(Poll::Pending, Poll::Ready)
     }
 }

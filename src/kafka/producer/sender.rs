@@ -1,5 +1,10 @@
 //! The task behind a producer: moves what `queues` decides to the brokers, and their answers back.
+//!
+//! Requests to a broker go out in the order in which they were made up, since batches of a partition follow each other
+//! without waiting for answers: what goes over an open connection is sent by this task itself. Where there is none, the
+//! first request goes along with its login, and others wait until that is through.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -9,198 +14,359 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
-use super::Shared;
-use super::queues::{Dispatch, Identity, Outcome};
+use super::queue::{Identity, Load};
+use super::queues::{Dispatch, Outcome, Place};
 use super::record::ProduceError;
+use super::{Acks, Shared};
 use crate::kafka::backoff::Backoff;
-use crate::kafka::cluster::{Cluster, Lane};
+use crate::kafka::cluster::{Cluster, Lane, NEWEST};
+use crate::kafka::connection::{Connection, Pending};
 use crate::kafka::error::Error;
 use crate::kafka::metadata::{BrokerId, Snapshot};
 use crate::kafka::printable::printable;
 use crate::wire::api::TOPICS_BY_ID;
 use crate::wire::error_code::ErrorCode;
 
-const ALL_IN_SYNC_REPLICAS: i16 = -1;
-
 /// What a question to the cluster brought.
 #[derive(Debug)]
 enum Answer {
-    Produced { broker: BrokerId, outcomes: Vec<(Arc<str>, i32, Outcome)> },
+    /// A connection was made, and its first request is on its way; or not.
+    Opened {
+        asked: Asked,
+        sent: Result<Pending<ProduceRequest>, Error>,
+    },
+    Produced {
+        broker: BrokerId,
+        outcomes: Vec<(Place, Outcome)>,
+    },
     Identified(Result<Identity, Error>),
-    Refreshed { failed: bool },
+    Refreshed {
+        failed: bool,
+    },
+}
+
+/// A request that was made up.
+#[derive(Debug)]
+struct Asked {
+    broker: BrokerId,
+    places: Vec<Place>,
+    snapshot: Arc<Snapshot>,
+}
+
+struct Sender {
+    shared: Arc<Shared>,
+    answers: JoinSet<Answer>,
+    /// Brokers to which a connection is being made.
+    opening: HashSet<BrokerId>,
+    identifying: bool,
+    refreshing: bool,
+    /// In a row, for back-off.
+    identify_failures: u32,
+    refresh_failures: u32,
 }
 
 /// Runs until it is aborted with its producer.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut answers: JoinSet<Answer> = JoinSet::new();
-    let (mut identifying, mut refreshing) = (false, false);
-    // In a row, for back-off.
-    let (mut identify_failures, mut refresh_failures) = (0_u32, 0_u32);
+    let mut sender = Sender {
+        shared,
+        answers: JoinSet::new(),
+        opening: HashSet::new(),
+        identifying: false,
+        refreshing: false,
+        identify_failures: 0,
+        refresh_failures: 0,
+    };
     loop {
-        let snapshot = shared.cluster.snapshot();
+        let wake = sender.look();
+        tokio::select! {
+            () = sender.shared.work.notified() => {}
+            // Tasks are neither cancelled nor do they panic; one that did has nothing to say.
+            Some(Ok(answer)) = sender.answers.join_next() => sender.on_answer(answer),
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+        }
+    }
+}
+
+impl Sender {
+    /// Sends what can be sent, and asks for what is missing; when to look again though nothing has happened.
+    fn look(&mut self) -> Option<Instant> {
+        let cluster = &self.shared.cluster;
+        let snapshot = cluster.snapshot();
         let now = Instant::now();
-        let (requests, wants_identity, leaderless, wake) = {
-            let mut queues = shared.queues();
+        let most = |broker| {
+            if self.opening.contains(&broker) {
+                0
+            } else if cluster.open_connection_to(broker, Lane::Prompt).is_some() {
+                usize::MAX
+            } else {
+                1
+            }
+        };
+        let (requests, wants_identity, leaderless) = {
+            let mut queues = self.shared.queues();
             queues.expire(now);
-            let requests = queues.next_requests(&snapshot, now);
-            let freed = queues.take_freed();
-            shared.memory.add_permits(freed);
-            (requests, queues.wants_identity(), queues.leaderless(&snapshot), queues.next_look(now))
+            let requests = queues.next_requests(&snapshot, most, now);
+            self.shared.memory.add_permits(queues.take_freed());
+            (requests, queues.wants_identity(), queues.leaderless(&snapshot))
         };
         for (broker, dispatches) in requests {
-            let cluster = Arc::clone(&shared.cluster);
-            let snapshot = Arc::clone(&snapshot);
-            answers.spawn(async move { produce(&cluster, &snapshot, broker, dispatches).await });
+            self.send(broker, dispatches, &snapshot);
         }
-        if wants_identity && !identifying {
-            identifying = true;
-            let cluster = Arc::clone(&shared.cluster);
-            let failures = identify_failures;
-            let wait = (failures > 0).then(|| Backoff::REQUEST.wait(failures, fastrand::f64()));
-            answers.spawn(async move {
-                if let Some(wait) = wait {
-                    sleep(wait).await;
-                }
-                Answer::Identified(identify(&cluster).await)
-            });
+        if wants_identity && !self.identifying {
+            self.identify();
         }
-        if !leaderless.is_empty() && !refreshing {
-            refreshing = true;
-            answers.spawn(refresh(Arc::clone(&shared.cluster), leaderless, refresh_failures));
+        if !leaderless.is_empty() {
+            self.refresh(leaderless);
         }
-        tokio::select! {
-            () = shared.work.notified() => {}
-            Some(answer) = answers.join_next() => match answer {
-                Ok(Answer::Produced { broker, outcomes }) => {
-                    let topics: Vec<Arc<str>> = outcomes.iter().map(|(topic, ..)| Arc::clone(topic)).collect();
-                    let stale = shared.queues().on_answer(broker, outcomes, Instant::now());
-                    if stale && !refreshing {
-                        refreshing = true;
-                        answers.spawn(refresh(Arc::clone(&shared.cluster), topics, refresh_failures));
-                    }
-                }
-                Ok(Answer::Identified(Ok(identity))) => {
-                    (identifying, identify_failures) = (false, 0);
-                    shared.queues().identify(identity);
-                }
-                Ok(Answer::Identified(Err(error))) => {
-                    identifying = false;
-                    identify_failures = identify_failures.saturating_add(1);
-                    if !error.is_retriable() {
-                        shared.queues().fail_all(&ProduceError::Cluster(error));
-                    }
-                }
-                Ok(Answer::Refreshed { failed }) => {
-                    refreshing = false;
-                    refresh_failures = if failed { refresh_failures.saturating_add(1) } else { 0 };
-                }
-                // Tasks are neither cancelled nor do they panic; one that did has nothing to say.
-                Err(_) => {}
-            },
-            () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
-        }
+        self.shared.queues().next_look(now)
     }
-}
 
-async fn refresh(cluster: Arc<Cluster>, topics: Vec<Arc<str>>, failures: u32) -> Answer {
-    sleep(Backoff::RECONNECT.wait(failures.saturating_add(1), fastrand::f64())).await;
-    let refreshed = cluster.refresh(&topics, false).await;
-    match &refreshed {
-        // Once is enough for whoever watches.
-        Err(error) if failures == 0 => {
-            tracing::warn!(%error, "writing is interrupted and will be tried again");
+    fn send(&mut self, broker: BrokerId, dispatches: Vec<Dispatch>, snapshot: &Arc<Snapshot>) {
+        let mut places = Vec::with_capacity(dispatches.len());
+        let mut failed = Vec::new();
+        let mut request = RequestBuilder::new(snapshot);
+        for Dispatch { place, load } in dispatches {
+            match finish(load) {
+                Ok((records, is_new)) => {
+                    if is_new {
+                        self.shared.queues().keep(&place, &records);
+                    }
+                    request.add(&place, records);
+                    places.push(place);
+                }
+                Err(error) => failed.push((place, Outcome::Failed { error, maybe_written: false })),
+            }
         }
-        Err(error) => tracing::debug!(%error, failures, "still interrupted"),
-        Ok(_) => tracing::debug!("the metadata is new"),
-    }
-    Answer::Refreshed { failed: refreshed.is_err() }
-}
-
-async fn produce(
-    cluster: &Cluster,
-    snapshot: &Snapshot,
-    broker: BrokerId,
-    dispatches: Vec<Dispatch>,
-) -> Answer {
-    let asked: Vec<(Arc<str>, i32)> =
-        dispatches.iter().map(|part| (Arc::clone(&part.topic), part.partition)).collect();
-    let timeout = cluster.settings.request_timeout;
-    let request = request(snapshot, dispatches, timeout);
-    let by_id = request.topic_data.iter().all(|topic| !topic.topic_id.is_nil());
-    let newest = if by_id { i16::MAX } else { TOPICS_BY_ID - 1 };
-    let outcomes = match cluster.send(broker, Lane::Prompt, &request, newest, timeout).await {
-        Err(error) => failed(asked, &error, false),
-        Ok(pending) => match pending.await {
-            Ok(response) => answered(asked, snapshot, &response),
-            // It was sent: whether it was read, nobody knows.
-            Err(error) => failed(asked, &error, true),
-        },
-    };
-    Answer::Produced { broker, outcomes }
-}
-
-fn request(snapshot: &Snapshot, dispatches: Vec<Dispatch>, timeout: std::time::Duration) -> ProduceRequest {
-    let mut topics: Vec<(Arc<str>, TopicProduceData)> = Vec::new();
-    for Dispatch { topic, partition, records } in dispatches {
-        let data = PartitionProduceData::default().with_index(partition).with_records(Some(records));
-        // Partitions come topic by topic.
-        match topics.last_mut() {
-            Some((last, produce)) if *last == topic => produce.partition_data.push(data),
-            _ => {
-                let produce = TopicProduceData::default()
-                    .with_name(StrBytes::from_string(topic.to_string()).into())
-                    .with_topic_id(topic_id(snapshot, &topic))
-                    .with_partition_data(vec![data]);
-                topics.push((topic, produce));
+        if places.is_empty() {
+            self.shared.queues().on_answer(broker, failed, Instant::now());
+            return;
+        }
+        self.shared.queues().on_outcomes(failed, Instant::now());
+        let timeout = self.shared.cluster.settings.request_timeout;
+        let (request, newest) = request.finish(self.shared.acks, timeout);
+        let asked = Asked { broker, places, snapshot: Arc::clone(snapshot) };
+        let cluster = Arc::clone(&self.shared.cluster);
+        match cluster.open_connection_to(broker, Lane::Prompt) {
+            Some(connection) if self.shared.acks == Acks::None => {
+                self.answers.spawn(asked.written(async move {
+                    let version = connection.version::<ProduceRequest>()?.min(newest);
+                    connection.send_unanswered(&request, version).await
+                }));
+            }
+            Some(connection) => {
+                let sent = send_on(&connection, &request, newest, timeout);
+                self.answers.spawn(asked.answered(sent));
+            }
+            None if self.shared.acks == Acks::None => {
+                self.answers.spawn(asked.written(async move {
+                    let connection = cluster.connection(broker, Lane::Prompt).await?;
+                    let version = connection.version::<ProduceRequest>()?.min(newest);
+                    connection.send_unanswered(&request, version).await
+                }));
+            }
+            None => {
+                self.opening.insert(broker);
+                self.answers.spawn(async move {
+                    let sent = cluster.send(broker, Lane::Prompt, &request, newest, timeout).await;
+                    Answer::Opened { asked, sent }
+                });
             }
         }
     }
-    ProduceRequest::default()
-        .with_transactional_id(None)
-        .with_acks(ALL_IN_SYNC_REPLICAS)
-        .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
-        .with_topic_data(topics.into_iter().map(|(_, produce)| produce).collect())
+
+    fn on_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Opened { asked, sent } => {
+                self.opening.remove(&asked.broker);
+                self.answers.spawn(asked.answered(sent));
+            }
+            Answer::Produced { broker, outcomes } => {
+                let topics: Vec<Arc<str>> =
+                    outcomes.iter().map(|(place, _)| Arc::clone(&place.topic)).collect();
+                let is_stale = self.shared.queues().on_answer(broker, outcomes, Instant::now());
+                if is_stale {
+                    self.refresh(topics);
+                }
+            }
+            Answer::Identified(Ok(identity)) => {
+                (self.identifying, self.identify_failures) = (false, 0);
+                self.shared.queues().identify(identity);
+            }
+            Answer::Identified(Err(error)) => {
+                self.identifying = false;
+                self.identify_failures = self.identify_failures.saturating_add(1);
+                if !error.is_retriable() {
+                    self.shared.queues().fail_waiting(&ProduceError::Cluster(error));
+                }
+            }
+            Answer::Refreshed { failed } => {
+                self.refreshing = false;
+                self.refresh_failures = if failed { self.refresh_failures.saturating_add(1) } else { 0 };
+            }
+        }
+    }
+
+    fn identify(&mut self) {
+        self.identifying = true;
+        let cluster = Arc::clone(&self.shared.cluster);
+        let failures = self.identify_failures;
+        let wait = (failures > 0).then(|| Backoff::REQUEST.wait(failures, fastrand::f64()));
+        self.answers.spawn(async move {
+            if let Some(wait) = wait {
+                sleep(wait).await;
+            }
+            Answer::Identified(identify(&cluster).await)
+        });
+    }
+
+    fn refresh(&mut self, topics: Vec<Arc<str>>) {
+        if std::mem::replace(&mut self.refreshing, true) {
+            return;
+        }
+        let (cluster, failures) = (Arc::clone(&self.shared.cluster), self.refresh_failures);
+        self.answers.spawn(async move {
+            sleep(Backoff::RECONNECT.wait(failures.saturating_add(1), fastrand::f64())).await;
+            let refreshed = cluster.refresh(&topics, false).await;
+            match &refreshed {
+                // Once is enough for whoever watches.
+                Err(error) if failures == 0 => {
+                    tracing::warn!(%error, "writing is interrupted and will be tried again");
+                }
+                Err(error) => tracing::debug!(%error, failures, "still interrupted"),
+                Ok(_) => tracing::debug!("the metadata is new"),
+            }
+            Answer::Refreshed { failed: refreshed.is_err() }
+        });
+    }
+}
+
+impl Asked {
+    /// What becomes of it, once it is answered.
+    async fn answered(self, sent: Result<Pending<ProduceRequest>, Error>) -> Answer {
+        let broker = self.broker;
+        let outcomes = match sent {
+            Err(error) => self.failed(&error, false),
+            Ok(pending) => match pending.await {
+                Ok(response) => self.outcomes(&response),
+                // It was sent: whether it was read, nobody knows.
+                Err(error) => self.failed(&error, true),
+            },
+        };
+        Answer::Produced { broker, outcomes }
+    }
+
+    /// What becomes of it where it is not answered, but written.
+    async fn written(self, writing: impl Future<Output = Result<(), Error>>) -> Answer {
+        let broker = self.broker;
+        let outcomes = match writing.await {
+            Ok(()) => {
+                let stored = Outcome::Answered {
+                    code: ErrorCode::NONE,
+                    message: None,
+                    base_offset: -1,
+                    append_time: -1,
+                };
+                self.places.into_iter().map(|place| (place, stored.clone())).collect()
+            }
+            Err(error) => self.failed(&error, true),
+        };
+        Answer::Produced { broker, outcomes }
+    }
+
+    fn failed(self, error: &Error, maybe_written: bool) -> Vec<(Place, Outcome)> {
+        let outcome = |place| (place, Outcome::Failed { error: error.clone(), maybe_written });
+        self.places.into_iter().map(outcome).collect()
+    }
+
+    fn outcomes(self, response: &ProduceResponse) -> Vec<(Place, Outcome)> {
+        let Self { places, snapshot, .. } = self;
+        let outcome = |place: Place| {
+            let id = topic_id(&snapshot, &place.topic);
+            // Named by id or by name, as it was asked.
+            let parts = response.responses.iter().filter(|part| {
+                if part.topic_id.is_nil() { **part.name == *place.topic } else { part.topic_id == id }
+            });
+            let mut parts = parts.flat_map(|part| &part.partition_responses);
+            let outcome = match parts.find(|part| part.index == place.partition) {
+                Some(part) => Outcome::Answered {
+                    code: ErrorCode(part.error_code),
+                    message: part.error_message.as_ref().map(|words| printable(words)),
+                    base_offset: part.base_offset,
+                    append_time: part.log_append_time_ms,
+                },
+                None => {
+                    let error =
+                        Error::NoLeader { topic: place.topic.to_string(), partition: place.partition };
+                    Outcome::Failed { error, maybe_written: true }
+                }
+            };
+            (place, outcome)
+        };
+        places.into_iter().map(outcome).collect()
+    }
+}
+
+/// The bytes of a batch, and whether they are new.
+fn finish(load: Load) -> Result<(bytes::Bytes, bool), Error> {
+    match load {
+        Load::Again(records) => Ok((records, false)),
+        Load::New(builder, stamp) => {
+            let finished = builder.finish(stamp).map(|records| (records, true));
+            finished.map_err(|source| Error::Setting { setting: "compression", reason: source.to_string() })
+        }
+    }
+}
+
+/// On its way when this returns.
+fn send_on(
+    connection: &Connection,
+    request: &ProduceRequest,
+    newest: i16,
+    timeout: std::time::Duration,
+) -> Result<Pending<ProduceRequest>, Error> {
+    connection.send_in(request, connection.version::<ProduceRequest>()?.min(newest), timeout)
+}
+
+struct RequestBuilder<'a> {
+    snapshot: &'a Snapshot,
+    topics: Vec<(Arc<str>, TopicProduceData)>,
+}
+
+impl<'a> RequestBuilder<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        Self { snapshot, topics: Vec::new() }
+    }
+
+    fn add(&mut self, place: &Place, records: bytes::Bytes) {
+        let data = PartitionProduceData::default().with_index(place.partition).with_records(Some(records));
+        // Partitions come topic by topic.
+        match self.topics.last_mut() {
+            Some((last, produce)) if *last == place.topic => produce.partition_data.push(data),
+            _ => {
+                let produce = TopicProduceData::default()
+                    .with_name(StrBytes::from_string(place.topic.to_string()).into())
+                    .with_topic_id(topic_id(self.snapshot, &place.topic))
+                    .with_partition_data(vec![data]);
+                self.topics.push((Arc::clone(&place.topic), produce));
+            }
+        }
+    }
+
+    /// The request, and the newest version that it can be sent in.
+    fn finish(self, acks: Acks, timeout: std::time::Duration) -> (ProduceRequest, i16) {
+        let by_id = self.topics.iter().all(|(_, topic)| !topic.topic_id.is_nil());
+        let request = ProduceRequest::default()
+            .with_transactional_id(None)
+            .with_acks(acks.number())
+            .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
+            .with_topic_data(self.topics.into_iter().map(|(_, produce)| produce).collect());
+        (request, if by_id { NEWEST } else { TOPICS_BY_ID - 1 })
+    }
 }
 
 /// Nil where it is not known.
 fn topic_id(snapshot: &Snapshot, topic: &str) -> Uuid {
     snapshot.topic(topic).map(|known| known.id).unwrap_or_default()
-}
-
-fn failed(asked: Vec<(Arc<str>, i32)>, error: &Error, maybe_written: bool) -> Vec<(Arc<str>, i32, Outcome)> {
-    let outcome =
-        |(topic, partition)| (topic, partition, Outcome::Failed { error: error.clone(), maybe_written });
-    asked.into_iter().map(outcome).collect()
-}
-
-fn answered(
-    asked: Vec<(Arc<str>, i32)>,
-    snapshot: &Snapshot,
-    response: &ProduceResponse,
-) -> Vec<(Arc<str>, i32, Outcome)> {
-    let outcome = |(topic, partition): (Arc<str>, i32)| {
-        let id = topic_id(snapshot, &topic);
-        // Named by id or by name, as it was asked.
-        let parts = response
-            .responses
-            .iter()
-            .filter(|part| if part.topic_id.is_nil() { **part.name == *topic } else { part.topic_id == id });
-        let part = parts.flat_map(|part| &part.partition_responses).find(|part| part.index == partition);
-        let outcome = match part {
-            Some(part) => Outcome::Answered {
-                code: ErrorCode(part.error_code),
-                message: part.error_message.as_ref().map(|words| printable(words)),
-                base_offset: part.base_offset,
-                append_time: part.log_append_time_ms,
-            },
-            None => {
-                let error = Error::NoLeader { topic: topic.to_string(), partition };
-                Outcome::Failed { error, maybe_written: true }
-            }
-        };
-        (topic, partition, outcome)
-    };
-    asked.into_iter().map(outcome).collect()
 }
 
 /// Asks for a producer number. Brokers that refuse it, or are too old, are written to without.
@@ -215,7 +381,7 @@ async fn identify(cluster: &Cluster) -> Result<Identity, Error> {
         ErrorCode::NONE => Ok(Identity::Known { id: response.producer_id.0, epoch: response.producer_epoch }),
         code @ (ErrorCode::CLUSTER_AUTHORIZATION_FAILED | ErrorCode::UNSUPPORTED_VERSION) => {
             tracing::warn!(%code, "this user may not write idempotently: a retry may double messages");
-            Ok(Identity::Refused)
+            Ok(Identity::Anonymous)
         }
         code => Err(Error::Broker { code, doing: "asking for a producer number".to_owned() }),
     }

@@ -29,6 +29,23 @@ pub struct HeaderRef<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// Headers as their owner has them: to write them, no list of [`HeaderRef`]s need be made.
+pub(crate) trait HeaderParts {
+    fn parts(&self) -> HeaderRef<'_>;
+}
+
+impl HeaderParts for HeaderRef<'_> {
+    fn parts(&self) -> HeaderRef<'_> {
+        *self
+    }
+}
+
+impl HeaderParts for (Bytes, Option<Bytes>) {
+    fn parts(&self) -> HeaderRef<'_> {
+        HeaderRef { key: &self.0, value: self.1.as_deref() }
+    }
+}
+
 /// Who wrote a batch, and the place that it has among what they wrote to its partition (KIP-98).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProducerStamp {
@@ -92,6 +109,17 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[HeaderRef<'_>],
     ) -> Result<(), RecordError> {
+        self.append_parts(timestamp, key, value, headers)
+    }
+
+    /// The same.
+    pub(crate) fn append_parts(
+        &mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[impl HeaderParts],
+    ) -> Result<(), RecordError> {
         let layout = self.layout(timestamp, key, value, headers)?;
         if self.buffer.is_empty() {
             self.buffer.reserve(HEADER_BYTES.saturating_add(layout.whole));
@@ -108,7 +136,7 @@ impl BatchBuilder {
         put_nullable(buffer, key);
         put_nullable(buffer, value);
         put_varint(buffer, length(headers.len()));
-        for header in headers {
+        for header in headers.iter().map(HeaderParts::parts) {
             put_nullable(buffer, Some(header.key));
             put_nullable(buffer, header.value);
         }
@@ -177,6 +205,17 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[HeaderRef<'_>],
     ) -> usize {
+        self.size_with_parts(timestamp, key, value, headers)
+    }
+
+    /// The same.
+    pub(crate) fn size_with_parts(
+        &self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[impl HeaderParts],
+    ) -> usize {
         self.layout(timestamp, key, value, headers)
             .map_or(usize::MAX, |layout| self.size().saturating_add(layout.whole))
     }
@@ -186,7 +225,7 @@ impl BatchBuilder {
         timestamp: i64,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
-        headers: &[HeaderRef<'_>],
+        headers: &[impl HeaderParts],
     ) -> Result<Layout, RecordError> {
         let base = if self.buffer.is_empty() { timestamp } else { self.base_timestamp };
         let timestamp_delta = timestamp
@@ -219,6 +258,11 @@ pub fn restamp(batch: &Bytes, stamp: ProducerStamp) -> Bytes {
 
 /// The size in bytes of a batch that holds one record, uncompressed, or a little more.
 pub fn record_size(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[HeaderRef<'_>]) -> usize {
+    size_of_parts(key, value, headers)
+}
+
+/// The same.
+pub(crate) fn size_of_parts(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[impl HeaderParts]) -> usize {
     let content =
         nullable_size(key).saturating_add(nullable_size(value)).saturating_add(headers_size(headers));
     content.saturating_add(HEADER_BYTES).saturating_add(MOST_FRAMING_BYTES)
@@ -296,9 +340,10 @@ fn put_nullable(buffer: &mut BytesMut, part: Option<&[u8]>) {
     }
 }
 
-fn headers_size(headers: &[HeaderRef<'_>]) -> usize {
+fn headers_size(headers: &[impl HeaderParts]) -> usize {
     let each = headers
         .iter()
+        .map(HeaderParts::parts)
         .map(|header| nullable_size(Some(header.key)).saturating_add(nullable_size(header.value)));
     each.fold(varint_size(length(headers.len())), usize::saturating_add)
 }

@@ -19,6 +19,7 @@ mod records;
 pub use self::appended::{PLACE_BYTES, end_of_transaction, place, place_front};
 pub use self::batch::{Batch, Batches, ControlType, TimestampType, last_leader_epoch, next_offset};
 pub use self::builder::{BatchBuilder, HeaderRef, ProducerStamp, record_size, restamp};
+pub(crate) use self::builder::{HeaderParts, size_of_parts};
 pub use self::records::{Header, Headers, Record, Records};
 pub use super::compression::{Compression, CompressionError};
 

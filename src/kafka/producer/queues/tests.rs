@@ -1,19 +1,20 @@
-//! The queues under a fake clock, with brokers that lose requests and answers.
+//! The queues under a fake clock, step by step; `simulation` has what comes in any order.
 
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use kafka_protocol::messages::MetadataResponse;
 use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
 use kafka_protocol::protocol::StrBytes;
-use proptest::prelude::*;
 
 use super::*;
-use crate::wire::record::{Batches, DecodeLimits};
+use crate::wire::record::{Batch as WireBatch, Batches, DecodeLimits};
 
 const TIMEOUT: Duration = Duration::from_secs(120);
+const LINGER: Duration = Duration::from_millis(5);
 
 /// A topic `t` whose partitions are led by these brokers.
-fn snapshot(leaders: &[i32]) -> Snapshot {
+pub(super) fn snapshot(leaders: &[i32]) -> Snapshot {
     let partitions = leaders.iter().zip(0..).map(|(&leader, number)| {
         MetadataResponsePartition::default().with_partition_index(number).with_leader_id(leader.into())
     });
@@ -23,24 +24,46 @@ fn snapshot(leaders: &[i32]) -> Snapshot {
     Snapshot::default().after(&MetadataResponse::default().with_topics(vec![topic]), Instant::now())
 }
 
-fn queues() -> Queues {
-    let limits = Limits {
+pub(super) fn limits() -> Limits {
+    Limits {
         compression: Compression::None,
         batch_bytes: 200,
+        request_bytes: 1000,
         record_bytes: 1000,
+        linger: LINGER,
         delivery_timeout: TIMEOUT,
-    };
-    let mut queues = Queues::new(limits);
-    queues.identify(Identity::Known { id: 9, epoch: 0 });
+    }
+}
+
+/// Queues of a producer that the brokers know: each of two partitions has stored a record.
+fn queues() -> Queues {
+    known(Identity::Known { id: 9, epoch: 0 })
+}
+
+fn known(identity: Identity) -> Queues {
+    let (mut queues, now) = (Queues::new(limits(), identity), Instant::now());
+    for partition in 0..2 {
+        drop(append(&mut queues, "first", partition, 2, now));
+    }
+    for request in send(&mut queues, &[1, 2], now) {
+        answer(&mut queues, &request, ok(0), now);
+    }
+    assert_eq!((queues.acknowledged, queues.take_freed()), (2, 2));
     queues
 }
 
-fn append(queues: &mut Queues, value: String, partition: i32, partitions: usize, now: Instant) -> Delivery {
+pub(super) fn append(
+    queues: &mut Queues,
+    value: impl Into<Bytes>,
+    partition: i32,
+    partitions: usize,
+    now: Instant,
+) -> Delivery {
     let record = Record::new("t").partition(partition).value(value);
     queues.append(&record, 0, 1, partitions, now).expect("it fits").0
 }
 
-fn outcome(delivery: &mut Delivery) -> Option<Result<Acknowledged, ProduceError>> {
+pub(super) fn outcome(delivery: &mut Delivery) -> Option<Result<Acknowledged, ProduceError>> {
     match std::pin::Pin::new(delivery).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => Some(outcome),
         Poll::Pending => None,
@@ -51,213 +74,254 @@ fn ok(base_offset: i64) -> Outcome {
     Outcome::Answered { code: ErrorCode::NONE, message: None, base_offset, append_time: -1 }
 }
 
-fn code(code: ErrorCode) -> Outcome {
+pub(super) fn code(code: ErrorCode) -> Outcome {
     Outcome::Answered { code, message: None, base_offset: -1, append_time: -1 }
 }
 
-fn lost() -> Outcome {
+pub(super) fn lost() -> Outcome {
     let error = Error::NoLeader { topic: "t".to_owned(), partition: 0 };
     Outcome::Failed { error, maybe_written: true }
 }
 
-fn values(records: &Bytes) -> Vec<String> {
-    let batches = Batches::new(records.clone(), DecodeLimits::default());
-    batches
-        .flat_map(|batch| {
-            let batch = batch.expect("what was encoded decodes");
-            let values = batch.records().map(|record| {
-                String::from_utf8(record.expect("a record").value.expect("a value").to_vec()).expect("text")
-            });
-            values.collect::<Vec<_>>()
+pub(super) fn batch(records: &Bytes) -> WireBatch {
+    Batches::new(records.clone(), DecodeLimits::default()).next().expect("one").expect("sound")
+}
+
+pub(super) fn values(records: &Bytes) -> Vec<String> {
+    let batch = batch(records);
+    let values = batch.records().map(|record| {
+        String::from_utf8(record.expect("a record").value.expect("a value").to_vec()).expect("text")
+    });
+    values.collect()
+}
+
+/// What is sent now, as the sender does it: the broker, what is to be answered, and its bytes.
+pub(super) fn send(queues: &mut Queues, leaders: &[i32], now: Instant) -> Vec<(i32, Vec<(Place, Bytes)>)> {
+    let requests = queues.next_requests(&snapshot(leaders), |_| usize::MAX, now);
+    let finish = |queues: &mut Queues, Dispatch { place, load }| {
+        let records = match load {
+            Load::Again(records) => records,
+            Load::New(builder, stamp) => {
+                let records = builder.finish(stamp).expect("it can be finished");
+                queues.keep(&place, &records);
+                records
+            }
+        };
+        (place, records)
+    };
+    requests
+        .into_iter()
+        .map(|(broker, parts)| (broker, parts.into_iter().map(|part| finish(queues, part)).collect()))
+        .collect()
+}
+
+/// Of requests with one batch each: their values and sequence numbers.
+fn sent(requests: &[(i32, Vec<(Place, Bytes)>)]) -> Vec<(Vec<String>, i16, i32)> {
+    let parts = requests.iter().flat_map(|(_, parts)| parts);
+    parts
+        .map(|(_, records)| {
+            let batch = batch(records);
+            (values(records), batch.producer_epoch(), batch.base_sequence())
         })
         .collect()
 }
 
-#[test]
-fn one_batch_of_a_partition_is_in_flight_and_the_next_takes_what_comes() {
-    let (mut queues, now) = (queues(), Instant::now());
-    let mut first = append(&mut queues, "a".to_owned(), 0, 1, now);
-    let sent = queues.next_requests(&snapshot(&[1]), now);
-    assert_eq!(
-        sent.iter().map(|(broker, parts)| (*broker, values(&parts[0].records))).collect::<Vec<_>>(),
-        [(1, vec!["a".to_owned()])]
-    );
-    let mut second = append(&mut queues, "b".to_owned(), 0, 1, now);
-    drop(append(&mut queues, "c".to_owned(), 0, 1, now));
-    assert!(queues.next_requests(&snapshot(&[1]), now).is_empty());
+fn answer(queues: &mut Queues, request: &(i32, Vec<(Place, Bytes)>), outcome: Outcome, now: Instant) -> bool {
+    let (broker, parts) = request;
+    queues.on_answer(*broker, vec![(parts[0].0.clone(), outcome)], now)
+}
 
-    queues.on_answer(1, vec![(Arc::from("t"), 0, ok(40))], now);
+fn owned(values: &[&str]) -> Vec<String> {
+    values.iter().map(|value| (*value).to_owned()).collect()
+}
+
+#[test]
+fn a_lone_record_leaves_at_once_and_those_behind_it_gather() {
+    let (mut queues, now) = (queues(), Instant::now());
+    let mut first = append(&mut queues, "a", 0, 1, now);
+    let one = send(&mut queues, &[1], now);
+    assert_eq!(sent(&one), [(owned(&["a"]), 0, 1)]);
+    let mut second = append(&mut queues, "b", 0, 1, now);
+    drop(append(&mut queues, "c", 0, 1, now + LINGER / 2));
+    assert!(send(&mut queues, &[1], now + LINGER / 2).is_empty());
+    assert_eq!(queues.next_look(now), Some(now + LINGER));
+    // They do not wait for the answer, but for others.
+    let two = send(&mut queues, &[1], now + LINGER);
+    assert_eq!(sent(&two), [(owned(&["b", "c"]), 0, 2)]);
+
+    answer(&mut queues, &one[0], ok(40), now);
     assert_eq!(outcome(&mut first).and_then(Result::ok).and_then(|at| at.offset), Some(40));
     assert!(outcome(&mut second).is_none());
-    let sent = queues.next_requests(&snapshot(&[1]), now);
-    assert_eq!(values(&sent[0].1[0].records), ["b", "c"]);
-    queues.on_answer(1, vec![(Arc::from("t"), 0, ok(41))], now);
-    assert_eq!(queues.acknowledged, 3);
+    drop(append(&mut queues, "d", 0, 1, now + LINGER));
+    answer(&mut queues, &two[0], ok(41), now);
+    // Nothing is on its way any more.
+    assert_eq!(sent(&send(&mut queues, &[1], now + LINGER)), [(owned(&["d"]), 0, 4)]);
+    assert_eq!(queues.acknowledged, 5);
     assert_eq!(queues.take_freed(), 3);
+}
+
+#[test]
+fn five_batches_of_a_partition_are_in_flight_and_one_where_nobody_knows_their_order() {
+    for (identity, most) in [(Identity::Known { id: 9, epoch: 0 }, 5), (Identity::Anonymous, 1)] {
+        let (mut queues, now) = (known(identity), Instant::now());
+        for _ in 0..8 {
+            drop(append(&mut queues, "x".repeat(300), 0, 1, now));
+        }
+        assert_eq!(send(&mut queues, &[1], now).len(), most);
+        assert!(send(&mut queues, &[1], now).is_empty());
+    }
+}
+
+#[test]
+fn a_broker_that_does_not_know_the_producer_is_sent_nothing_behind_the_first_batch() {
+    let identity = Identity::Known { id: 9, epoch: 0 };
+    let (mut queues, now) = (Queues::new(limits(), identity), Instant::now());
+    for _ in 0..3 {
+        drop(append(&mut queues, "x".repeat(300), 0, 1, now));
+    }
+    let first = send(&mut queues, &[1], now);
+    assert_eq!(first.len(), 1);
+    answer(&mut queues, &first[0], code(ErrorCode::NOT_LEADER_OR_FOLLOWER), now);
+    let later = queues.next_look(now).expect("a time");
+    let again = send(&mut queues, &[2], later);
+    assert_eq!(again.len(), 1);
+    answer(&mut queues, &again[0], ok(0), later);
+    assert_eq!(send(&mut queues, &[2], later).len(), 2);
+    // After a day of silence it may have forgotten.
+    let much_later = later + Duration::from_secs(86_400);
+    let mut queues = known(identity);
+    for _ in 0..3 {
+        drop(append(&mut queues, "x".repeat(300), 0, 2, much_later));
+    }
+    assert_eq!(send(&mut queues, &[1, 2], much_later).len(), 1);
+}
+
+#[test]
+fn what_was_flushed_gathers_no_more() {
+    let (mut queues, now) = (queues(), Instant::now());
+    drop(append(&mut queues, "a", 0, 1, now));
+    send(&mut queues, &[1], now);
+    drop(append(&mut queues, "b", 0, 1, now));
+    assert!(send(&mut queues, &[1], now).is_empty());
+    queues.close_all();
+    assert_eq!(send(&mut queues, &[1], now).len(), 1);
 }
 
 #[test]
 fn nothing_is_sent_without_an_identity_or_a_leader() {
     let now = Instant::now();
-    let mut queues = queues();
-    queues.identity = Identity::Wanted;
-    drop(append(&mut queues, "a".to_owned(), 0, 1, now));
+    let mut queues = Queues::new(limits(), Identity::Wanted);
+    drop(append(&mut queues, "a", 0, 1, now));
     assert!(queues.wants_identity());
-    assert!(queues.next_requests(&snapshot(&[1]), now).is_empty());
-    queues.identify(Identity::Refused);
-    assert!(queues.next_requests(&snapshot(&[-1]), now).is_empty());
+    assert!(send(&mut queues, &[1], now).is_empty());
+    queues.identify(Identity::Anonymous);
+    assert!(send(&mut queues, &[-1], now).is_empty());
     assert_eq!(queues.leaderless(&snapshot(&[-1])).len(), 1);
-    assert_eq!(queues.next_requests(&snapshot(&[1]), now).len(), 1);
+    assert_eq!(send(&mut queues, &[1], now).len(), 1);
 }
 
 #[test]
 fn a_retry_waits_and_has_the_same_bytes() {
     let (mut queues, now) = (queues(), Instant::now());
-    drop(append(&mut queues, "a".to_owned(), 0, 1, now));
-    let sent = queues.next_requests(&snapshot(&[1]), now);
-    assert!(queues.on_answer(1, vec![(Arc::from("t"), 0, lost())], now), "the leader may have moved");
-    assert!(queues.next_requests(&snapshot(&[1]), now).is_empty());
+    drop(append(&mut queues, "a", 0, 1, now));
+    let first = send(&mut queues, &[1], now);
+    assert!(answer(&mut queues, &first[0], lost(), now), "the leader may have moved");
+    assert!(send(&mut queues, &[1], now).is_empty());
     let later = queues.next_look(now).expect("a time");
-    let again = queues.next_requests(&snapshot(&[2]), later);
+    let again = send(&mut queues, &[2], later);
     assert_eq!(again[0].0, 2);
-    assert_eq!(again[0].1[0].records, sent[0].1[0].records);
+    assert_eq!(again[0].1[0].1, first[0].1[0].1);
 }
 
 #[test]
-fn a_refused_batch_fails_alone_and_keeps_its_sequence_number_free() {
+fn a_refused_batch_fails_alone_and_its_sequence_number_is_free_again() {
     let (mut queues, now) = (queues(), Instant::now());
     let mut first = append(&mut queues, "x".repeat(300), 0, 1, now);
-    let mut second = append(&mut queues, "b".to_owned(), 0, 1, now);
-    queues.next_requests(&snapshot(&[1]), now);
-    queues.on_answer(1, vec![(Arc::from("t"), 0, code(ErrorCode::MESSAGE_TOO_LARGE))], now);
+    let one = send(&mut queues, &[1], now);
+    let mut second = append(&mut queues, "b", 0, 1, now);
+    answer(&mut queues, &one[0], code(ErrorCode::MESSAGE_TOO_LARGE), now);
     assert!(matches!(outcome(&mut first), Some(Err(ProduceError::Refused { .. }))));
-    let sent = queues.next_requests(&snapshot(&[1]), now);
-    let batch = Batches::new(sent[0].1[0].records.clone(), DecodeLimits::default()).next();
-    assert_eq!(batch.and_then(Result::ok).map(|batch| batch.base_sequence()), Some(0));
-    queues.on_answer(1, vec![(Arc::from("t"), 0, ok(0))], now);
+    let two = send(&mut queues, &[1], now);
+    assert_eq!(sent(&two), [(owned(&["b"]), 0, 1)]);
+    answer(&mut queues, &two[0], ok(0), now);
     assert!(matches!(outcome(&mut second), Some(Ok(_))));
     assert!(queues.first_failure.is_some());
 }
 
 #[test]
-fn what_is_never_acknowledged_expires_and_leaves_a_doubt() {
+fn what_was_sent_behind_a_refused_batch_is_numbered_anew_under_the_next_epoch() {
     let (mut queues, now) = (queues(), Instant::now());
-    let mut delivery = append(&mut queues, "a".to_owned(), 0, 1, now);
-    queues.next_requests(&snapshot(&[1]), now);
-    queues.expire(now + TIMEOUT);
-    assert!(outcome(&mut delivery).is_none(), "it is in flight");
-    queues.on_answer(1, vec![(Arc::from("t"), 0, lost())], now + TIMEOUT);
-    queues.expire(now + TIMEOUT);
-    assert!(matches!(outcome(&mut delivery), Some(Err(ProduceError::Expired { maybe_written: true, .. }))));
-    assert!(queues.wants_identity(), "the sequence number may have been used");
+    let mut refused = append(&mut queues, "x".repeat(300), 0, 2, now);
+    let mut behind = append(&mut queues, "y".repeat(300), 0, 2, now);
+    let mut elsewhere = append(&mut queues, "z".repeat(300), 1, 2, now);
+    let requests = send(&mut queues, &[1, 2], now);
+    assert_eq!(requests.len(), 3);
+    let of = |partition, which: usize| {
+        let mut found = requests.iter().filter(|(_, parts)| parts[0].0.partition == partition);
+        found.nth(which).expect("it was sent").clone()
+    };
+    answer(&mut queues, &of(0, 0), code(ErrorCode::INVALID_RECORD), now);
+    answer(&mut queues, &of(0, 1), code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER), now);
+    assert!(matches!(outcome(&mut refused), Some(Err(_))));
+    let again = send(&mut queues, &[1, 2], now);
+    assert_eq!(sent(&again), [(vec!["y".repeat(300)], 1, 0)]);
+    answer(&mut queues, &again[0], ok(7), now);
+    assert!(matches!(outcome(&mut behind), Some(Ok(_))));
+    // The other partition has something on its way, and goes on as it was until it has not.
+    drop(append(&mut queues, "w".repeat(300), 1, 2, now));
+    assert_eq!(sent(&send(&mut queues, &[1, 2], now)), [(vec!["w".repeat(300)], 0, 2)]);
+    answer(&mut queues, &of(1, 0), ok(3), now);
+    assert!(matches!(outcome(&mut elsewhere), Some(Ok(_))));
 }
 
 #[test]
-fn sequence_numbers_wrap_to_zero() {
-    assert_eq!(sequence_after(i32::MAX, 1), 0);
-    assert_eq!(sequence_after(i32::MAX - 1, 3), 1);
-}
-
-/// A partition's log on a broker that checks sequence numbers.
-#[derive(Default)]
-struct Log {
-    values: Vec<String>,
-    producer: Option<(i64, i32)>,
-    last: Option<(i64, i32, i64)>,
-}
-
-impl Log {
-    fn append(&mut self, records: &Bytes) -> Outcome {
-        let batch =
-            Batches::new(records.clone(), DecodeLimits::default()).next().expect("one").expect("sound");
-        let (id, base) = (batch.producer_id(), batch.base_sequence());
-        if let Some((last_id, last_base, offset)) = self.last
-            && (last_id, last_base) == (id, base)
-        {
-            let _ = offset;
-            return code(ErrorCode::DUPLICATE_SEQUENCE_NUMBER);
-        }
-        let expected = self.producer.filter(|(known, _)| *known == id).map_or(0, |(_, next)| next);
-        if base != expected {
-            return code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
-        }
-        let offset = i64::try_from(self.values.len()).expect("few");
-        self.values.extend(values(records));
-        self.producer = Some((id, sequence_after(base, batch.record_count())));
-        self.last = Some((id, base, offset));
-        ok(offset)
+fn a_batch_that_is_too_large_for_the_topic_goes_in_halves() {
+    let (mut queues, now) = (queues(), Instant::now());
+    let mut deliveries: Vec<_> = (0..5).map(|n| append(&mut queues, format!("{n}"), 0, 1, now)).collect();
+    let whole = send(&mut queues, &[1], now);
+    answer(&mut queues, &whole[0], code(ErrorCode::MESSAGE_TOO_LARGE), now);
+    let halves = send(&mut queues, &[1], now);
+    assert_eq!(sent(&halves), [(owned(&["0", "1"]), 0, 1), (owned(&["2", "3", "4"]), 0, 3)]);
+    answer(&mut queues, &halves[0], code(ErrorCode::MESSAGE_TOO_LARGE), now);
+    answer(&mut queues, &halves[1], code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER), now);
+    let rest = send(&mut queues, &[1], now);
+    assert_eq!(sent(&rest), [(owned(&["0"]), 0, 1), (owned(&["1"]), 0, 2), (owned(&["2", "3", "4"]), 0, 3)]);
+    for (request, offset) in rest.iter().zip([10, 11, 12]) {
+        answer(&mut queues, request, ok(offset), now);
     }
+    let offsets: Vec<_> =
+        deliveries.iter_mut().map(|delivery| outcome(delivery).unwrap().unwrap().offset).collect();
+    assert_eq!(offsets, [10, 11, 12, 13, 14].map(Some));
+    assert_eq!(queues.take_freed(), 5);
 }
 
-#[derive(Debug, Clone)]
-enum Event {
-    Append {
-        partition: i32,
-    },
-    /// Ask for requests; each is answered, lost on the way there, lost on the way back, or refused for a while.
-    Send {
-        fates: Vec<u8>,
-    },
-    Wait,
+#[test]
+fn what_is_never_acknowledged_expires_and_says_that_it_may_have_been_written() {
+    let (mut queues, now) = (queues(), Instant::now());
+    let mut delivery = append(&mut queues, "a", 0, 1, now);
+    let one = send(&mut queues, &[1], now);
+    queues.expire(now + TIMEOUT);
+    assert!(outcome(&mut delivery).is_none(), "it is in flight");
+    answer(&mut queues, &one[0], lost(), now + TIMEOUT);
+    queues.expire(now + TIMEOUT);
+    assert!(matches!(outcome(&mut delivery), Some(Err(ProduceError::Expired { maybe_written: true, .. }))));
+    // Whether its number was used, the next batch will show.
+    let later = now + TIMEOUT * 2;
+    drop(append(&mut queues, "b", 0, 1, later));
+    let two = send(&mut queues, &[1], later);
+    assert_eq!(sent(&two), [(owned(&["b"]), 0, 2)]);
+    answer(&mut queues, &two[0], code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER), later);
+    assert_eq!(sent(&send(&mut queues, &[1], later)), [(owned(&["b"]), 1, 0)]);
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = prop_oneof![
-        3 => (0..3_i32).prop_map(|partition| Event::Append { partition }),
-        2 => prop::collection::vec(0..4_u8, 3).prop_map(|fates| Event::Send { fates }),
-        1 => Just(Event::Wait),
-    ];
-    prop::collection::vec(event, 1..80)
-}
-
-proptest! {
-    /// Whatever is lost on the way, each record ends in its partition once, in the order it was handed in.
-    #[test]
-    fn every_record_is_stored_once_and_in_order(events in events()) {
-        let mut queues = queues();
-        let mut now = Instant::now();
-        let leaders = snapshot(&[1, 2, 1]);
-        let mut logs = [Log::default(), Log::default(), Log::default()];
-        let mut handed: [Vec<String>; 3] = Default::default();
-        let mut deliveries = Vec::new();
-        let mut number = 0;
-        let settle = (0..40).flat_map(|_| [Event::Wait, Event::Send { fates: vec![0] }]);
-        for event in events.into_iter().chain(settle) {
-            match event {
-                Event::Append { partition } => {
-                    number += 1;
-                    let value = format!("{number:030}");
-                    deliveries.push(append(&mut queues, value.clone(), partition, 3, now));
-                    handed[usize::try_from(partition).unwrap()].push(value);
-                }
-                Event::Send { fates } => {
-                    let mut fates = fates.into_iter().cycle();
-                    for (broker, parts) in queues.next_requests(&leaders, now) {
-                        let fate = fates.next().unwrap_or(0);
-                        let outcomes = parts.into_iter().map(|part| {
-                            let log = &mut logs[usize::try_from(part.partition).unwrap()];
-                            let outcome = match fate {
-                                0 => log.append(&part.records),
-                                1 => lost(),
-                                2 => { log.append(&part.records); lost() }
-                                _ => code(ErrorCode::NOT_LEADER_OR_FOLLOWER),
-                            };
-                            (part.topic, part.partition, outcome)
-                        });
-                        let outcomes = outcomes.collect();
-                        queues.on_answer(broker, outcomes, now);
-                    }
-                }
-                Event::Wait => now += Duration::from_millis(1300),
-            }
-        }
-        for (log, handed) in logs.iter().zip(&handed) {
-            prop_assert_eq!(&log.values, handed);
-        }
-        for delivery in &mut deliveries {
-            prop_assert!(matches!(outcome(delivery), Some(Ok(_))));
-        }
-        prop_assert_eq!(queues.acknowledged, u64::try_from(deliveries.len()).unwrap());
-        prop_assert_eq!(queues.take_freed(), deliveries.len());
-    }
+#[test]
+fn a_producer_that_has_used_up_its_epochs_wants_another_number() {
+    let (mut queues, now) = (known(Identity::Known { id: 9, epoch: i16::MAX }), Instant::now());
+    drop(append(&mut queues, "a", 0, 1, now));
+    let one = send(&mut queues, &[1], now);
+    answer(&mut queues, &one[0], code(ErrorCode::UNKNOWN_PRODUCER_ID), now);
+    assert!(send(&mut queues, &[1], now).is_empty());
+    assert!(queues.wants_identity());
+    queues.identify(Identity::Known { id: 10, epoch: 0 });
+    assert_eq!(sent(&send(&mut queues, &[1], now)), [(owned(&["a"]), 0, 0)]);
 }
