@@ -1,7 +1,7 @@
 //! Bytes that other implementations wrote, read by ours and, where there is one way to write them, written again.
 //!
 //! They are in `vectors/`, with the script that recorded them: messages and old message sets of Apache Kafka's Java
-//! client, batches of that, of librdkafka and of franz-go.
+//! client, batches of that, of librdkafka and of franz-go; and where keys went that they wrote.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,6 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use hop::kafka::partitioner::{Partitioner, Place, Placement, Unplaced};
 use hop::wire::Compression;
 use hop::wire::api::APIS;
 use hop::wire::layout::Side;
@@ -226,4 +227,41 @@ fn old_message_sets_of_every_codec_mean_what_was_written() {
         }
         assert!(expected.next().is_none(), "{name}");
     }
+}
+
+// ---- Partitions -------------------------------------------------------------------------------------------------
+
+/// A line a key, a column a topic; the first line has how many partitions each has.
+fn assert_places(partitioner: &Partitioner, file: &str) {
+    let recorded = lines(&vectors().join("partitions").join(file).with_extension("txt"));
+    let (head, keys) = recorded.split_first().unwrap();
+    assert!(keys.len() > 200 && head.len() > 4, "{file}: {} keys, {} topics", keys.len(), head.len() - 1);
+    for line in keys {
+        let key = match line[0].as_str() {
+            "none" => None,
+            "empty" => Some(Vec::new()),
+            hex => Some(bytes(hex)),
+        };
+        for (partitions, place) in head[1..].iter().zip(&line[1..]) {
+            // Of a single partition nobody can tell why a record went there.
+            if partitions == "1" && key.as_ref().is_none_or(Vec::is_empty) {
+                continue;
+            }
+            let placed =
+                partitioner.place(&Unplaced::new("topic", key.as_deref(), None), partitions.parse().unwrap());
+            let theirs = if place == "any" { Placement::Any } else { Placement::At(place.parse().unwrap()) };
+            assert_eq!(placed, theirs, "{file}: {} of {partitions}", line[0]);
+        }
+    }
+}
+
+#[test]
+fn keys_go_where_librdkafka_sends_them() {
+    assert_places(&Partitioner::ConsistentRandom, "librdkafka-consistent_random");
+}
+
+#[test]
+fn keys_go_where_java_sends_them_and_librdkafka_in_its_place() {
+    assert_places(&Partitioner::Murmur2, "java-murmur2");
+    assert_places(&Partitioner::Murmur2, "librdkafka-murmur2_random");
 }

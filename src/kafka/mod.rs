@@ -26,6 +26,7 @@ mod handshake;
 mod metadata;
 mod metrics;
 mod pace;
+pub mod partitioner;
 mod printable;
 mod producer;
 pub mod sasl;
@@ -50,6 +51,7 @@ pub use consumer::{
 pub use error::{ConnectError, Error, Step};
 pub use group::{Assignor, CommittedOffset, Group, GroupProtocol};
 pub use metrics::{BrokerMetrics, Latencies};
+pub use partitioner::Partitioner;
 pub use producer::{Acknowledged, Acks, Delivery, ProduceError, Producer, ProducerBuilder, Record};
 pub use sasl::Sasl;
 #[cfg(feature = "share-groups")]
