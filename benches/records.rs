@@ -1,4 +1,5 @@
-//! How fast batches of records are written and read, for each compression and size of record.
+//! How fast batches of records are written and read, for each compression and size of record, and how long it takes to
+//! find a key's partition.
 //!
 //! `cargo bench -p hop-client`; a batch holds 256 KiB of JSON alerts. `items` are records, and allocations are those of
 //! a batch. `bench/peers` measures the same beside other clients.
@@ -9,6 +10,7 @@ use alerts::alerts;
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher, black_box};
+use hop::kafka::partitioner::{Partitioner, Place, Unplaced};
 use hop::wire::Compression;
 use hop::wire::record::{BatchBuilder, Batches, DecodeLimits, ProducerStamp};
 
@@ -40,6 +42,15 @@ fn read<const SIZE: usize>(bencher: Bencher<'_, '_>, codec: Compression) {
 fn write<const SIZE: usize>(bencher: Bencher<'_, '_>, codec: Compression) {
     let records = alerts(SIZE);
     counted(bencher, &records).bench_local(|| write_batch(codec, black_box(&records)));
+}
+
+#[divan::bench(args = ["consistent_random", "murmur2_random"], consts = [8, 20, 100])]
+fn place<const BYTES: usize>(bencher: Bencher<'_, '_>, partitioner: &str) {
+    let partitioner: Partitioner = partitioner.parse().unwrap_or_default();
+    let key = [b'k'; BYTES];
+    bencher.bench_local(|| {
+        partitioner.place(&Unplaced::new("topic", Some(black_box(&key)), None), black_box(12))
+    });
 }
 
 fn counted<'a, 'b>(bencher: Bencher<'a, 'b>, records: &[String]) -> Bencher<'a, 'b> {
