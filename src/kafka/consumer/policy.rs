@@ -30,7 +30,8 @@ pub enum OutOfRange {
     Earliest,
     /// Go on after the newest record. Kafka's `auto.offset.reset=latest`.
     Latest,
-    /// Say so: [`Error::OffsetOutOfRange`] or [`Error::Truncated`].
+    /// Say so: [`Error::OffsetOutOfRange`](crate::kafka::Error::OffsetOutOfRange) or
+    /// [`Error::Truncated`](crate::kafka::Error::Truncated).
     Fail,
 }
 

@@ -48,9 +48,7 @@
 //! ```
 
 mod murmur2;
-#[cfg_attr(not(test), expect(dead_code, reason = "the producer's queues take it up next"))]
 pub(super) mod round_robin;
-#[cfg_attr(not(test), expect(dead_code, reason = "the producer's queues take it up next"))]
 pub(super) mod sticky;
 
 use std::fmt;

@@ -10,6 +10,7 @@ use super::queues::{Limits, Queues};
 use super::{Producer, Shared, sender};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::error::Error;
+use crate::kafka::partitioner::Partitioner;
 use crate::kafka::settings::FOREVER;
 use crate::wire::record::Compression;
 
@@ -28,6 +29,7 @@ pub struct ProducerBuilder {
     memory: usize,
     acks: Acks,
     idempotent: bool,
+    partitioner: Partitioner,
 }
 
 impl ProducerBuilder {
@@ -40,7 +42,14 @@ impl ProducerBuilder {
             linger: Duration::from_millis(5),
             delivery_timeout: Duration::from_secs(120),
         };
-        Self { cluster, limits, memory: 32 * 1024 * 1024, acks: Acks::All, idempotent: true }
+        Self {
+            cluster,
+            limits,
+            memory: 32 * 1024 * 1024,
+            acks: Acks::All,
+            idempotent: true,
+            partitioner: Partitioner::default(),
+        }
     }
 
     /// How batches are compressed. Kafka's `compression.type`.
@@ -53,6 +62,12 @@ impl ProducerBuilder {
     /// `delivery.timeout.ms`.
     pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
         self.limits.delivery_timeout = timeout.min(FOREVER);
+        self
+    }
+
+    /// Where records go that do not name their partition. Kafka's `partitioner.class`, librdkafka's `partitioner`.
+    pub fn partitioner(mut self, partitioner: Partitioner) -> Self {
+        self.partitioner = partitioner;
         self
     }
 
@@ -121,7 +136,7 @@ impl ProducerBuilder {
         let identity = if is_idempotent { Identity::Wanted } else { Identity::Anonymous };
         let shared = Arc::new(Shared {
             cluster: self.cluster,
-            queues: Mutex::new(Queues::new(self.limits, identity)),
+            queues: Mutex::new(Queues::new(self.limits, self.partitioner, identity)),
             memory: Semaphore::new(self.memory),
             acks: self.acks,
             work: Notify::new(),

@@ -2,10 +2,9 @@
 //!
 //! [`Producer::send`] encodes a record straight into the batch of its partition; a task of the producer's own sends
 //! what is ready. `queues` decides what that is, with a `queue` for each partition; `sender` moves bytes, `record` is
-//! what users hold, `partitioner` chooses where keys go.
+//! what users hold.
 
 mod builder;
-mod partitioner;
 mod queue;
 mod queues;
 mod record;
@@ -23,6 +22,7 @@ pub use self::record::{Acknowledged, Delivery, ProduceError, Record};
 
 use self::queues::{Limits, Queues};
 use super::cluster::Cluster;
+use super::metadata::Snapshot;
 use crate::wire::record::size_of_parts;
 
 /// Writes records, in batches, in the background.
@@ -78,12 +78,12 @@ impl Producer {
     /// cannot be looked up.
     pub async fn send(&self, record: Record) -> Result<Delivery, ProduceError> {
         let bytes = self.size_of(&record)?;
-        let partitions = match self.partitions(&record.topic) {
-            Some(partitions) => partitions,
+        let snapshot = match self.snapshot_with(&record.topic) {
+            Some(snapshot) => snapshot,
             None => self.look_up(&record.topic).await?,
         };
         let permit = self.shared.memory.acquire_many(bytes).await.map_err(|_| ProduceError::Closed)?;
-        let delivery = self.append(&record, bytes, partitions)?;
+        let delivery = self.append(&record, bytes, &snapshot)?;
         // Given back by the sender when the batch is finished.
         permit.forget();
         Ok(delivery)
@@ -98,15 +98,15 @@ impl Producer {
     /// back with neither: hand in a clone, which is cheap, to try it again.
     pub fn try_send(&self, record: &Record) -> Result<Delivery, ProduceError> {
         let bytes = self.size_of(record)?;
-        let partitions = self
-            .partitions(&record.topic)
+        let snapshot = self
+            .snapshot_with(&record.topic)
             .ok_or_else(|| ProduceError::NotLookedUp { topic: record.topic.to_string() })?;
         let permit = self
             .shared
             .memory
             .try_acquire_many(bytes)
             .map_err(|_| ProduceError::Full { memory: self.memory })?;
-        let delivery = self.append(record, bytes, partitions)?;
+        let delivery = self.append(record, bytes, &snapshot)?;
         permit.forget();
         Ok(delivery)
     }
@@ -119,11 +119,16 @@ impl Producer {
         })
     }
 
-    fn append(&self, record: &Record, bytes: u32, partitions: usize) -> Result<Delivery, ProduceError> {
+    fn append(&self, record: &Record, bytes: u32, snapshot: &Snapshot) -> Result<Delivery, ProduceError> {
         let timestamp = record.timestamp.unwrap_or_else(now_in_milliseconds);
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let known = snapshot.topic(&record.topic);
+        let partitions = known.map_or(0, |known| known.partitions.len());
+        let is_led = |place: usize| {
+            known.and_then(|known| known.partitions.get(place)).is_some_and(|known| known.leader.is_some())
+        };
         let (delivery, wake) =
-            self.shared.queues().append(record, timestamp, bytes, partitions, Instant::now())?;
+            self.shared.queues().append(record, timestamp, bytes, partitions, is_led, Instant::now())?;
         if wake {
             self.shared.work.notify_one();
         }
@@ -188,16 +193,17 @@ impl Producer {
         self.shared.queues().acknowledged
     }
 
-    fn partitions(&self, topic: &str) -> Option<usize> {
+    /// What is known of the cluster, where that includes the topic's partitions.
+    fn snapshot_with(&self, topic: &str) -> Option<Arc<Snapshot>> {
         let snapshot = self.shared.cluster.snapshot();
-        snapshot.topic(topic).map(|known| known.partitions.len()).filter(|&partitions| partitions > 0)
+        let is_known = snapshot.topic(topic).is_some_and(|known| !known.partitions.is_empty());
+        is_known.then_some(snapshot)
     }
 
-    async fn look_up(&self, topic: &Arc<str>) -> Result<usize, ProduceError> {
+    async fn look_up(&self, topic: &Arc<str>) -> Result<Arc<Snapshot>, ProduceError> {
         let known = self.shared.cluster.topics_known(std::slice::from_ref(topic), true, "write to").await;
         let refused = |source| ProduceError::Refused { topic: topic.to_string(), source: Box::new(source) };
-        let snapshot = known.map_err(refused)?;
-        Ok(snapshot.topic(topic).map_or(0, |known| known.partitions.len()))
+        known.map_err(refused)
     }
 }
 

@@ -208,8 +208,14 @@ impl Queue {
         self.sent.is_empty() || !self.closed.is_empty()
     }
 
-    pub(super) fn has_open(&self) -> bool {
-        self.open.is_some()
+    /// Whether a batch is open that has room for so many bytes more.
+    pub(super) fn has_room(&self, bytes: usize, batch_bytes: usize) -> bool {
+        self.open.as_ref().is_some_and(|open| open.builder.size().saturating_add(bytes) <= batch_bytes)
+    }
+
+    /// How many bytes of records are accepted and not acknowledged.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn has_work(&self) -> bool {

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::partitioner;
 use super::queue::{Fate, Identity, Load, Queue, Setback, Settled, Ticket};
 use super::record::{Acknowledged, Completion, Delivery, ProduceError, Record};
 use crate::kafka::error::Error;
 use crate::kafka::metadata::{BrokerId, Snapshot};
+use crate::kafka::partitioner::round_robin::RoundRobin;
+use crate::kafka::partitioner::sticky::{Backlog, Sticky};
+use crate::kafka::partitioner::{Partitioner, Place as _, Placement, Unplaced};
 use crate::wire::error_code::{ErrorCode, Reaction};
 use crate::wire::record::{Compression, RecordError};
 
@@ -74,6 +76,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Queues {
     limits: Limits,
+    partitioner: Partitioner,
     identity: Identity,
     topics: HashMap<Arc<str>, Topic>,
     in_flight: BTreeMap<BrokerId, usize>,
@@ -87,16 +90,17 @@ pub(super) struct Queues {
 #[derive(Debug)]
 struct Topic {
     partitions: Vec<Queue>,
-    /// Where records without a key go while that partition's batch is open.
-    sticky: usize,
+    sticky: Sticky,
+    turns: RoundRobin,
     /// As `batch_bytes` of the limits, or less where the brokers have refused as much.
     batch_bytes: usize,
 }
 
 impl Queues {
-    pub(super) fn new(limits: Limits, identity: Identity) -> Self {
+    pub(super) fn new(limits: Limits, partitioner: Partitioner, identity: Identity) -> Self {
         Self {
             limits,
+            partitioner,
             identity,
             topics: HashMap::new(),
             in_flight: BTreeMap::new(),
@@ -107,14 +111,15 @@ impl Queues {
         }
     }
 
-    /// Takes a record, for which `bytes` of memory were set aside, for a topic of so many partitions. `true` if the
-    /// sender should have a look.
+    /// Takes a record, for which `bytes` of memory were set aside, for a topic of so many partitions, each with a leader
+    /// or not. `true` if the sender should have a look.
     pub(super) fn append(
         &mut self,
         record: &Record,
         timestamp: i64,
         bytes: usize,
         partitions: usize,
+        is_led: impl Fn(usize) -> bool,
         now: Instant,
     ) -> Result<(Delivery, bool), ProduceError> {
         let name = &record.topic;
@@ -122,27 +127,22 @@ impl Queues {
             Some(topic) => topic,
             None => self.topics.entry(Arc::clone(name)).or_insert_with(|| Topic {
                 partitions: Vec::new(),
-                sticky: 0,
+                sticky: Sticky::new(self.limits.batch_bytes),
+                turns: RoundRobin::starting_at(fastrand::usize(..)),
                 batch_bytes: self.limits.batch_bytes,
             }),
         };
         if topic.partitions.len() < partitions {
             topic.partitions.resize_with(partitions, || Queue::new(false));
         }
-        let place = topic.place(record)?;
+        let place = topic.place(&self.partitioner, record, bytes, is_led)?;
         let Some(queue) = topic.partitions.get_mut(place) else {
-            return Err(no_such_partition(record, topic.partitions.len()));
+            return Err(no_such_partition(record, place, topic.partitions.len()));
         };
         let content = (record.key.as_deref(), record.value.as_deref());
+        let batch = (self.limits.compression, topic.batch_bytes);
         let (completion, place) = queue
-            .append(
-                timestamp,
-                content,
-                &record.headers,
-                bytes,
-                (self.limits.compression, topic.batch_bytes),
-                now,
-            )
+            .append(timestamp, content, &record.headers, bytes, batch, now)
             .map_err(|source| refused(name, "record", &source))?;
         Ok((Delivery { completion, place }, queue.wants_a_look()))
     }
@@ -435,25 +435,44 @@ impl Queues {
 
 impl Topic {
     /// The index of the partition that a record goes to.
-    fn place(&mut self, record: &Record) -> Result<usize, ProduceError> {
-        let count = self.partitions.len();
-        if let Some(asked) = record.partition {
-            let place = usize::try_from(asked).ok().filter(|&place| place < count);
-            return place.ok_or_else(|| no_such_partition(record, count));
-        }
-        let partitions = u32::try_from(count).unwrap_or(u32::MAX);
-        if let Some(place) = partitioner::for_key(record.key.as_deref(), partitions) {
-            return Ok(usize::try_from(place).unwrap_or(0));
-        }
-        if self.partitions.get(self.sticky).is_none_or(|queue| !queue.has_open()) && count > 0 {
-            self.sticky = fastrand::usize(..count);
-        }
-        Ok(self.sticky)
+    fn place(
+        &mut self,
+        partitioner: &Partitioner,
+        record: &Record,
+        bytes: usize,
+        is_led: impl Fn(usize) -> bool,
+    ) -> Result<usize, ProduceError> {
+        let Self { partitions, sticky, turns, batch_bytes } = self;
+        let count = partitions.len();
+        let placement = match record.partition {
+            Some(asked) => Placement::At(asked),
+            None => {
+                let unplaced = Unplaced::new(&record.topic, record.key.as_deref(), record.value.as_deref());
+                partitioner.place(&unplaced, i32::try_from(count).unwrap_or(i32::MAX))
+            }
+        };
+        let place = match placement {
+            // One that does not exist is found out by whoever looks for it.
+            Placement::At(partition) => Some(usize::try_from(partition).unwrap_or(usize::MAX)),
+            Placement::InTurn => turns.take(count, is_led),
+            Placement::Any => {
+                let backlog = |place: usize| {
+                    let (bytes, has_room) = partitions
+                        .get(place)
+                        .map_or((0, false), |queue| (queue.bytes(), queue.has_room(bytes, *batch_bytes)));
+                    Backlog { bytes, available: is_led(place), has_room }
+                };
+                let chosen = sticky.choose(count, backlog, fastrand::f64);
+                sticky.on_appended(bytes);
+                chosen
+            }
+        };
+        place.ok_or_else(|| no_such_partition(record, 0, count))
     }
 }
 
-fn no_such_partition(record: &Record, partitions: usize) -> ProduceError {
-    let partition = record.partition.unwrap_or_default();
+fn no_such_partition(record: &Record, place: usize, partitions: usize) -> ProduceError {
+    let partition = record.partition.unwrap_or_else(|| i32::try_from(place).unwrap_or(-1));
     ProduceError::NoSuchPartition { topic: record.topic.to_string(), partition, partitions }
 }
 
