@@ -36,6 +36,7 @@ mod share;
 mod silence;
 pub mod tls;
 mod topic_partition;
+mod transaction;
 mod transport;
 
 /// The target of events that take back an earlier warning: it is over.
@@ -49,7 +50,7 @@ pub use consumer::{
     PartitionLag, RecordStream, StartOffset, Stopper,
 };
 pub use error::{ConnectError, Error, Step};
-pub use group::{Assignor, CommittedOffset, Group, GroupProtocol};
+pub use group::{Assignor, CommittedOffset, Group, GroupMetadata, GroupProtocol};
 pub use metrics::{BrokerMetrics, Latencies};
 pub use partitioner::Partitioner;
 pub use producer::{Acknowledged, Acks, Delivery, ProduceError, Producer, ProducerBuilder, Record};
@@ -60,3 +61,4 @@ pub use share::{
 };
 pub use tls::Tls;
 pub use topic_partition::TopicPartition;
+pub use transaction::{Transaction, TransactionError, TransactionalProducer};

@@ -61,6 +61,8 @@ pub(super) struct Cluster {
 pub(super) enum CoordinatorOf {
     /// The members and offsets of a group.
     Group = 0,
+    /// The transactions of a transactional id.
+    Transaction = 1,
 }
 
 impl Cluster {

@@ -5,7 +5,7 @@ use super::event::Stopper;
 use super::message::Unpacked;
 use super::policy::StartOffset;
 use crate::kafka::error::Error;
-use crate::kafka::group::{CommittedOffset, offsets};
+use crate::kafka::group::{CommittedOffset, GroupMetadata, offsets};
 use crate::kafka::topic_partition::TopicPartition;
 
 /// How far a consumer has read in a partition.
@@ -174,6 +174,11 @@ impl Consumer {
     ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, Error> {
         let group = self.group.as_ref().ok_or_else(no_group)?;
         offsets::committed(&self.cluster, &group.name, partitions).await
+    }
+
+    /// Who commits for the group now, for a [transaction](crate::kafka::Transaction::send_offsets); `None` without a group.
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        self.group.as_ref().map(|group| group.handle.metadata(&group.name))
     }
 
     /// Stops reading. In a group, commits what is marked and leaves, so that others get the partitions at once. Where

@@ -1,12 +1,14 @@
 //! What a consumer and the task of its group tell each other without messages: that the user is at work, and until when
 //! the partitions are sure to be theirs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use super::commits::Identity;
 
 /// Shared by the two.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Activity {
     pub(super) polled: Notify,
     /// In milliseconds after `started`.
     lease: AtomicU64,
+    /// The member's id and its generation or epoch.
+    identity: Mutex<Identity>,
 }
 
 impl Activity {
@@ -28,6 +32,7 @@ impl Activity {
             polls: AtomicU64::new(0),
             polled: Notify::new(),
             lease: AtomicU64::new(u64::MAX),
+            identity: Mutex::default(),
         }
     }
 
@@ -48,6 +53,15 @@ impl Activity {
     pub(crate) fn holds(&self) -> bool {
         let lease = self.lease.load(Ordering::Acquire);
         lease == u64::MAX || self.started.elapsed() < Duration::from_millis(lease)
+    }
+
+    /// The member's id and its generation or epoch; `None` while it is not in the group.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_identity(&self, identity: Identity) {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
     pub(super) fn set_lease(&self, lease: Option<Instant>) {

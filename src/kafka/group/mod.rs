@@ -28,6 +28,24 @@ pub(super) use self::member::Membership;
 use super::error::Error;
 use super::settings::FOREVER;
 
+/// Who commits for a group: a member in its generation, or somebody outside of it. From
+/// [`Consumer::group_metadata`](super::Consumer::group_metadata), for
+/// [`Transaction::send_offsets`](super::Transaction::send_offsets).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMetadata {
+    pub(super) group: Arc<str>,
+    /// The member's id and its generation or epoch.
+    pub(super) member: Option<(String, i32)>,
+    pub(super) instance_id: Option<String>,
+}
+
+impl GroupMetadata {
+    /// A group without members, or whose members have nothing to say to this commit.
+    pub fn of(group: impl Into<Arc<str>>) -> Self {
+        Self { group: group.into(), member: None, instance_id: None }
+    }
+}
+
 /// Which protocol the members of a group speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]

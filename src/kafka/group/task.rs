@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::GroupProtocol;
 use super::activity::Activity;
 use super::classic::ClassicMember;
 use super::commits::{Commits, Reply, Verdict};
@@ -20,6 +19,7 @@ use super::consumer::ConsumerMember;
 use super::coordinator::Coordinator;
 use super::member::{Action, Answer, Failure, Member, Membership, Request};
 use super::offsets::{Codes, CommittedOffset};
+use super::{GroupMetadata, GroupProtocol};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::error::Error;
 use crate::kafka::topic_partition::TopicPartition;
@@ -68,6 +68,17 @@ pub(crate) struct Handle {
     pub(crate) commands: mpsc::UnboundedSender<Command>,
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
     pub(crate) activity: Arc<Activity>,
+    /// The name of a static member.
+    instance_id: Option<String>,
+}
+
+impl Handle {
+    /// Who commits for this group now.
+    pub(crate) fn metadata(&self, group: &Arc<str>) -> GroupMetadata {
+        let member = self.activity.identity();
+        let instance_id = self.instance_id.clone().filter(|_| member.is_some());
+        GroupMetadata { group: Arc::clone(group), member, instance_id }
+    }
 }
 
 /// Joins the group with these topics. Without topics it only commits.
@@ -80,6 +91,7 @@ pub(crate) fn spawn(
     let (commands, receiver) = mpsc::unbounded_channel();
     let (sender, events) = mpsc::unbounded_channel();
     let activity = Arc::new(Activity::new());
+    let instance_id = membership.instance_id.clone();
     let membership = Arc::new(membership);
     let coordinator = Arc::new(Coordinator::new(Arc::clone(cluster), Arc::clone(&membership)));
     let task = Task {
@@ -103,7 +115,7 @@ pub(crate) fn spawn(
         overdue: false,
     };
     tokio::spawn(task.run(receiver, protocol, topics));
-    Handle { commands, events, activity }
+    Handle { commands, events, activity, instance_id }
 }
 
 /// What a question to the coordinator brought.
@@ -168,6 +180,7 @@ impl Task {
             self.act(now);
             self.commit(now);
             self.activity.set_lease(self.member.as_ref().and_then(Member::lease));
+            self.activity.set_identity(self.member.as_ref().and_then(Member::identity));
             if let Some(until) = closing {
                 if self.commits.is_idle()
                     && let Some(member) = &mut self.member

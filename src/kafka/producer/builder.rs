@@ -12,9 +12,10 @@ use crate::kafka::cluster::Cluster;
 use crate::kafka::error::Error;
 use crate::kafka::partitioner::Partitioner;
 use crate::kafka::settings::FOREVER;
+use crate::kafka::transaction::{Coordinator, TransactionalProducer};
 use crate::wire::record::Compression;
 
-/// How to write; made by [`Client::producer`](super::Client::producer).
+/// How to write; made by [`Client::producer`](crate::kafka::Client::producer).
 ///
 /// # Defaults
 ///
@@ -30,6 +31,7 @@ pub struct ProducerBuilder {
     acks: Acks,
     idempotent: bool,
     partitioner: Partitioner,
+    transaction_timeout: Duration,
 }
 
 impl ProducerBuilder {
@@ -49,6 +51,7 @@ impl ProducerBuilder {
             acks: Acks::All,
             idempotent: true,
             partitioner: Partitioner::default(),
+            transaction_timeout: Duration::from_secs(60),
         }
     }
 
@@ -118,12 +121,47 @@ impl ProducerBuilder {
         self
     }
 
+    /// How long a transaction may be open until the coordinator aborts it; brokers allow 15 min unless they are set up
+    /// otherwise. Kafka's `transaction.timeout.ms`.
+    pub fn transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.transaction_timeout = timeout;
+        self
+    }
+
+    /// Starts a producer that writes in transactions under this transactional id, which is its user's alone: who has it
+    /// already is fenced, and what they left open is aborted. Kafka's `transactional.id`.
+    ///
+    /// Dropping the future starts none; whoever had the id may be fenced all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] for a value that cannot work, and the coordinator's code: `INVALID_TRANSACTION_TIMEOUT`,
+    /// `TRANSACTIONAL_ID_AUTHORIZATION_FAILED`; those of reaching the cluster.
+    pub async fn build_transactional(
+        self,
+        transactional_id: impl Into<Arc<str>>,
+    ) -> Result<TransactionalProducer, Error> {
+        if !self.idempotent || self.acks != Acks::All {
+            let reason = "must be all, and the producer idempotent, for transactions".to_owned();
+            return Err(Error::Setting { setting: "acks", reason });
+        }
+        let (timeout, patience) = (self.transaction_timeout, self.limits.delivery_timeout);
+        let cluster = Arc::clone(&self.cluster);
+        let coordinator = Arc::new(Coordinator::new(cluster, transactional_id.into(), timeout, patience));
+        let producer = self.start(Some(Arc::clone(&coordinator)))?;
+        TransactionalProducer::init(producer, coordinator).await
+    }
+
     /// Starts the producer: must be called inside of a tokio runtime.
     ///
     /// # Errors
     ///
     /// [`Error::Setting`] for a value that cannot work.
     pub fn build(self) -> Result<Producer, Error> {
+        self.start(None)
+    }
+
+    fn start(self, transactions: Option<Arc<Coordinator>>) -> Result<Producer, Error> {
         let check = |setting, holds: bool, reason: &str| {
             if holds { Ok(()) } else { Err(Error::Setting { setting, reason: reason.to_owned() }) }
         };
@@ -136,9 +174,10 @@ impl ProducerBuilder {
         let identity = if is_idempotent { Identity::Wanted } else { Identity::Anonymous };
         let shared = Arc::new(Shared {
             cluster: self.cluster,
-            queues: Mutex::new(Queues::new(self.limits, self.partitioner, identity)),
+            queues: Mutex::new(Queues::new(self.limits, self.partitioner, identity, transactions.is_some())),
             memory: Semaphore::new(self.memory),
             acks: self.acks,
+            transactions,
             work: Notify::new(),
         });
         let sender = tokio::spawn(sender::run(Arc::clone(&shared)));

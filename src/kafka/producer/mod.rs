@@ -20,9 +20,12 @@ use tokio::time::{Instant, timeout};
 pub use self::builder::{Acks, ProducerBuilder};
 pub use self::record::{Acknowledged, Delivery, ProduceError, Record};
 
+use self::queue::Identity;
 use self::queues::{Limits, Queues};
+use self::record::Completion;
 use super::cluster::Cluster;
 use super::metadata::Snapshot;
+use super::transaction::Coordinator;
 use crate::wire::record::size_of_parts;
 
 /// Writes records, in batches, in the background.
@@ -55,6 +58,8 @@ struct Shared {
     /// A permit is a byte.
     memory: Semaphore,
     acks: Acks,
+    /// Where transactions are kept, for a producer that writes in them.
+    transactions: Option<Arc<Coordinator>>,
     work: Notify,
 }
 
@@ -186,6 +191,40 @@ impl Producer {
     /// [`ProduceError::Closed`]. What was sent already may be written all the same. Dropping a producer does the same.
     pub fn abort(self) {
         drop(self);
+    }
+
+    /// Who this is to the brokers, for one that writes in transactions.
+    pub(super) fn identity(&self) -> Option<(i64, i16)> {
+        match self.shared.queues().identity() {
+            Identity::Known { id, epoch } => Some((id, epoch)),
+            Identity::Wanted | Identity::Anonymous => None,
+        }
+    }
+
+    /// The coordinator has given this one.
+    pub(super) fn take_identity(&self, (id, epoch): (i64, i16)) {
+        self.shared.queues().identify(Identity::Known { id, epoch });
+        self.shared.work.notify_one();
+    }
+
+    /// The transaction has ended; whether there was any record in it.
+    pub(super) fn end_transaction(&self) -> bool {
+        self.shared.queues().end_transaction()
+    }
+
+    /// Sends no more of what was handed in, unless it is on its way.
+    pub(super) fn give_up_waiting(&self) {
+        self.shared.queues().fail_waiting(&ProduceError::TransactionAborted);
+    }
+
+    /// The outcome of each batch that is still to come.
+    pub(super) fn outstanding(&self) -> Vec<Arc<Completion>> {
+        self.shared.queues().outstanding()
+    }
+
+    /// The first failure since the last time.
+    pub(super) fn take_failure(&self) -> Option<ProduceError> {
+        self.shared.queues().first_failure.take()
     }
 
     /// How many records have been acknowledged so far.

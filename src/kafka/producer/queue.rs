@@ -58,12 +58,20 @@ pub(super) struct Queue {
     stored_at: Option<Instant>,
     /// The sequence has a gap: what was sent is to be numbered anew.
     broken: bool,
-    /// Whether batches belong to transactions.
-    transactional: bool,
+    transactions: Option<Membership>,
     failures: u32,
     not_before: Option<Instant>,
     /// Of all that waits or is in flight.
     bytes: usize,
+}
+
+/// What a partition is to the transaction that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Membership {
+    Outside,
+    /// The coordinator has been asked to add it.
+    Asked,
+    Inside,
 }
 
 /// A batch that takes records, or waits to be sent.
@@ -157,7 +165,7 @@ impl Queue {
             next_sequence: 0,
             stored_at: None,
             broken: false,
-            transactional,
+            transactions: transactional.then_some(Membership::Outside),
             failures: 0,
             not_before: None,
             bytes: 0,
@@ -235,7 +243,8 @@ impl Queue {
     /// Whether there is something to send now. A lone record waits for no others; while some are on their way, others
     /// gather for as long as `linger`.
     pub(super) fn is_due(&self, linger: Duration, now: Instant) -> bool {
-        if self.not_before.is_some_and(|at| at > now) {
+        let is_outside = self.transactions.is_some_and(|membership| membership != Membership::Inside);
+        if is_outside || self.not_before.is_some_and(|at| at > now) {
             return false;
         }
         match self.waiting() {
@@ -424,6 +433,26 @@ impl Queue {
         [due, oldest.map(|created| created + timeout)].into_iter().flatten().min()
     }
 
+    /// Whether it has something to send and is not part of the transaction: `true` once, for whoever asks to add it.
+    pub(super) fn is_to_be_added(&mut self) -> bool {
+        let wants = self.transactions == Some(Membership::Outside) && self.has_work();
+        if wants {
+            self.transactions = Some(Membership::Asked);
+        }
+        wants
+    }
+
+    pub(super) fn on_added(&mut self) {
+        self.transactions = self.transactions.map(|_| Membership::Inside);
+    }
+
+    /// The transaction has ended; whether this was part of it.
+    pub(super) fn end_transaction(&mut self) -> bool {
+        let was_part = self.transactions.is_some_and(|membership| membership != Membership::Outside);
+        self.transactions = self.transactions.map(|_| Membership::Outside);
+        was_part
+    }
+
     /// The outcome of each batch that is still to come.
     pub(super) fn outstanding(&self) -> impl Iterator<Item = &Arc<Completion>> {
         let sent =
@@ -525,7 +554,7 @@ impl Queue {
                 producer_id: id,
                 producer_epoch: epoch,
                 base_sequence,
-                transactional: self.transactional,
+                transactional: self.transactions.is_some(),
             },
             Identity::Wanted | Identity::Anonymous => ProducerStamp::NONE,
         }

@@ -18,6 +18,7 @@ use crate::kafka::metadata::{BrokerId, Snapshot};
 use crate::kafka::partitioner::round_robin::RoundRobin;
 use crate::kafka::partitioner::sticky::{Backlog, Sticky};
 use crate::kafka::partitioner::{Partitioner, Place as _, Placement, Unplaced};
+use crate::kafka::topic_partition::TopicPartition;
 use crate::wire::error_code::{ErrorCode, Reaction};
 use crate::wire::record::{Compression, RecordError};
 
@@ -78,6 +79,7 @@ pub(super) struct Queues {
     limits: Limits,
     partitioner: Partitioner,
     identity: Identity,
+    transactional: bool,
     topics: HashMap<Arc<str>, Topic>,
     in_flight: BTreeMap<BrokerId, usize>,
     next_ticket: Ticket,
@@ -97,11 +99,17 @@ struct Topic {
 }
 
 impl Queues {
-    pub(super) fn new(limits: Limits, partitioner: Partitioner, identity: Identity) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        partitioner: Partitioner,
+        identity: Identity,
+        transactional: bool,
+    ) -> Self {
         Self {
             limits,
             partitioner,
             identity,
+            transactional,
             topics: HashMap::new(),
             in_flight: BTreeMap::new(),
             next_ticket: 0,
@@ -133,7 +141,7 @@ impl Queues {
             }),
         };
         if topic.partitions.len() < partitions {
-            topic.partitions.resize_with(partitions, || Queue::new(false));
+            topic.partitions.resize_with(partitions, || Queue::new(self.transactional));
         }
         let place = topic.place(&self.partitioner, record, bytes, is_led)?;
         let Some(queue) = topic.partitions.get_mut(place) else {
@@ -256,7 +264,7 @@ impl Queues {
                     | ErrorCode::INVALID_PRODUCER_EPOCH),
                 message,
                 ..
-            } if self.identity != Identity::Anonymous => {
+            } if self.identity != Identity::Anonymous && !self.transactional => {
                 (Setback::OutOfSequence(Error::Broker { code, doing: doing(message) }), false)
             }
             Outcome::Answered { code: ErrorCode::MESSAGE_TOO_LARGE, .. } if self.split(place) => {
@@ -375,6 +383,40 @@ impl Queues {
                 Identity::Anonymous => Identity::Anonymous,
             };
         }
+    }
+
+    /// Partitions to be added to the transaction now; each is named once.
+    pub(super) fn next_to_add(&mut self) -> Vec<TopicPartition> {
+        let mut partitions = Vec::new();
+        for (name, topic) in &mut self.topics {
+            let wanting = topic.partitions.iter_mut().zip(0..).filter_map(|(queue, partition)| {
+                queue.is_to_be_added().then(|| TopicPartition::new(Arc::clone(name), partition))
+            });
+            partitions.extend(wanting);
+        }
+        partitions
+    }
+
+    /// These are part of the transaction.
+    pub(super) fn on_added(&mut self, partitions: Vec<TopicPartition>) {
+        for TopicPartition { topic, partition } in partitions {
+            if let Some(queue) = self.queue(&Place { topic, partition, ticket: 0 }) {
+                queue.on_added();
+            }
+        }
+    }
+
+    /// The transaction has ended; whether there was anything in it.
+    pub(super) fn end_transaction(&mut self) -> bool {
+        let mut any = false;
+        for queue in self.topics.values_mut().flat_map(|topic| &mut topic.partitions) {
+            any |= queue.end_transaction();
+        }
+        any
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// When there may be something to do though nothing has happened.

@@ -156,6 +156,10 @@ pub enum ProduceError {
     #[error(transparent)]
     Cluster(Error),
 
+    /// The transaction that the record was handed in to was aborted before it was sent.
+    #[error("the transaction was aborted before this message was sent")]
+    TransactionAborted,
+
     /// The producer was given up before the record was acknowledged.
     #[error("the producer was given up before this message was acknowledged")]
     Closed,
@@ -203,7 +207,7 @@ impl Future for Delivery {
 
 /// What became of a batch: written once, read by everyone who waits for one of its records.
 #[derive(Debug, Default)]
-pub(super) struct Completion {
+pub(in crate::kafka) struct Completion {
     resolution: OnceLock<Resolution>,
     waiting: Mutex<Vec<Waker>>,
 }
@@ -245,7 +249,7 @@ impl Completion {
     }
 
     /// Ready when it is known of all records what became of them.
-    pub(super) fn poll_all(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::kafka) fn poll_all(&self, cx: &mut Context<'_>) -> Poll<()> {
         match ready!(self.poll(cx)) {
             Resolution::Done(_) => Poll::Ready(()),
             Resolution::Split(_, [first, second]) => {

@@ -24,6 +24,8 @@ use crate::kafka::connection::{Connection, Pending};
 use crate::kafka::error::Error;
 use crate::kafka::metadata::{BrokerId, Snapshot};
 use crate::kafka::printable::printable;
+use crate::kafka::topic_partition::TopicPartition;
+use crate::kafka::transaction::NEWEST_PRODUCE;
 use crate::wire::api::TOPICS_BY_ID;
 use crate::wire::error_code::ErrorCode;
 
@@ -40,6 +42,10 @@ enum Answer {
         outcomes: Vec<(Place, Outcome)>,
     },
     Identified(Result<Identity, Error>),
+    Added {
+        partitions: Vec<TopicPartition>,
+        answer: Result<(), Error>,
+    },
     Refreshed {
         failed: bool,
     },
@@ -102,18 +108,32 @@ impl Sender {
                 1
             }
         };
-        let (requests, wants_identity, leaderless) = {
+        let (requests, wants_identity, leaderless, to_be_added, identity) = {
             let mut queues = self.shared.queues();
             queues.expire(now);
             let requests = queues.next_requests(&snapshot, most, now);
             self.shared.memory.add_permits(queues.take_freed());
-            (requests, queues.wants_identity(), queues.leaderless(&snapshot))
+            let leaderless = queues.leaderless(&snapshot);
+            (requests, queues.wants_identity(), leaderless, queues.next_to_add(), queues.identity())
         };
         for (broker, dispatches) in requests {
             self.send(broker, dispatches, &snapshot);
         }
-        if wants_identity && !self.identifying {
-            self.identify();
+        match &self.shared.transactions {
+            Some(coordinator) => {
+                if let Identity::Known { id, epoch } = identity
+                    && !to_be_added.is_empty()
+                {
+                    let coordinator = Arc::clone(coordinator);
+                    self.answers.spawn(async move {
+                        let answer = coordinator.add((id, epoch), &to_be_added).await;
+                        Answer::Added { partitions: to_be_added, answer }
+                    });
+                }
+            }
+            // That of transactions is taken when they are begun.
+            None if wants_identity && !self.identifying => self.identify(),
+            None => {}
         }
         if !leaderless.is_empty() {
             self.refresh(leaderless);
@@ -143,7 +163,7 @@ impl Sender {
         }
         self.shared.queues().on_outcomes(failed, Instant::now());
         let timeout = self.shared.cluster.settings.request_timeout;
-        let (request, newest) = request.finish(self.shared.acks, timeout);
+        let (request, newest) = request.finish(&self.shared, timeout);
         let asked = Asked { broker, places, snapshot: Arc::clone(snapshot) };
         let cluster = Arc::clone(&self.shared.cluster);
         match cluster.open_connection_to(broker, Lane::Prompt) {
@@ -198,6 +218,10 @@ impl Sender {
                 if !error.is_retriable() {
                     self.shared.queues().fail_waiting(&ProduceError::Cluster(error));
                 }
+            }
+            Answer::Added { partitions, answer: Ok(()) } => self.shared.queues().on_added(partitions),
+            Answer::Added { answer: Err(error), .. } => {
+                self.shared.queues().fail_waiting(&ProduceError::Cluster(error));
             }
             Answer::Refreshed { failed } => {
                 self.refreshing = false;
@@ -353,14 +377,15 @@ impl<'a> RequestBuilder<'a> {
     }
 
     /// The request, and the newest version that it can be sent in.
-    fn finish(self, acks: Acks, timeout: std::time::Duration) -> (ProduceRequest, i16) {
+    fn finish(self, shared: &Shared, timeout: std::time::Duration) -> (ProduceRequest, i16) {
         let by_id = self.topics.iter().all(|(_, topic)| !topic.topic_id.is_nil());
         let request = ProduceRequest::default()
-            .with_transactional_id(None)
-            .with_acks(acks.number())
+            .with_transactional_id(shared.transactions.as_ref().map(|coordinator| coordinator.name()))
+            .with_acks(shared.acks.number())
             .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
             .with_topic_data(self.topics.into_iter().map(|(_, produce)| produce).collect());
-        (request, if by_id { NEWEST } else { TOPICS_BY_ID - 1 })
+        let newest = if shared.transactions.is_some() { NEWEST_PRODUCE } else { NEWEST };
+        (request, if by_id { newest } else { newest.min(TOPICS_BY_ID - 1) })
     }
 }
 

@@ -91,7 +91,8 @@ struct World {
 impl World {
     fn new(seed: u64) -> Self {
         // Near the end of sequence numbers they have to begin anew.
-        let queues = Queues::new(limits(), Partitioner::default(), Identity::Known { id: 9, epoch: 0 });
+        let queues =
+            Queues::new(limits(), Partitioner::default(), Identity::Known { id: 9, epoch: 0 }, false);
         Self {
             random: Rng::with_seed(seed),
             now: Instant::now(),

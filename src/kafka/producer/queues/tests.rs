@@ -41,7 +41,7 @@ fn queues() -> Queues {
 }
 
 fn known(identity: Identity) -> Queues {
-    let (mut queues, now) = (Queues::new(limits(), Partitioner::default(), identity), Instant::now());
+    let (mut queues, now) = (Queues::new(limits(), Partitioner::default(), identity, false), Instant::now());
     for partition in 0..2 {
         drop(append(&mut queues, "first", partition, 2, now));
     }
@@ -175,7 +175,7 @@ fn five_batches_of_a_partition_are_in_flight_and_one_where_nobody_knows_their_or
 #[test]
 fn a_broker_that_does_not_know_the_producer_is_sent_nothing_behind_the_first_batch() {
     let identity = Identity::Known { id: 9, epoch: 0 };
-    let (mut queues, now) = (Queues::new(limits(), Partitioner::default(), identity), Instant::now());
+    let (mut queues, now) = (Queues::new(limits(), Partitioner::default(), identity, false), Instant::now());
     for _ in 0..3 {
         drop(append(&mut queues, "x".repeat(300), 0, 1, now));
     }
@@ -210,7 +210,7 @@ fn what_was_flushed_gathers_no_more() {
 #[test]
 fn nothing_is_sent_without_an_identity_or_a_leader() {
     let now = Instant::now();
-    let mut queues = Queues::new(limits(), Partitioner::default(), Identity::Wanted);
+    let mut queues = Queues::new(limits(), Partitioner::default(), Identity::Wanted, false);
     drop(append(&mut queues, "a", 0, 1, now));
     assert!(queues.wants_identity());
     assert!(send(&mut queues, &[1], now).is_empty());
