@@ -68,17 +68,31 @@ pub(super) struct Established {
     pub(super) next_answer: i32,
 }
 
-/// The versions that one broker takes, by API key.
+/// What one broker can do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct ApiVersions(HashMap<i16, VersionRange>);
+pub(super) struct ApiVersions {
+    /// The versions that it takes, by API key.
+    ranges: HashMap<i16, VersionRange>,
+    /// The level of the cluster's feature `transaction.version`; 0 where it has none.
+    transactions: i16,
+}
+
+/// The level of `transaction.version` from which partitions join a transaction by being written to, and each has an
+/// epoch of its own (KIP-890).
+const TRANSACTIONS_WITH_EPOCHS: i16 = 2;
 
 impl ApiVersions {
     /// The newest version of `R` that both sides know.
     pub(super) fn negotiate<R: Request>(&self) -> Option<i16> {
         let ours = spoken::<R>();
-        let theirs = self.0.get(&R::KEY)?;
+        let theirs = self.ranges.get(&R::KEY)?;
         let newest = ours.max.min(theirs.max);
         (newest >= ours.min && newest >= theirs.min).then_some(newest)
+    }
+
+    /// Whether each transaction has an epoch of its own, and partitions join it by being written to (KIP-890).
+    pub(super) fn has_epoch_per_transaction(&self) -> bool {
+        self.transactions >= TRANSACTIONS_WITH_EPOCHS
     }
 }
 
@@ -88,7 +102,12 @@ impl From<&ApiVersionsResponse> for ApiVersions {
             .api_keys
             .iter()
             .map(|api| (api.api_key, VersionRange { min: api.min_version, max: api.max_version }));
-        Self(ranges.collect())
+        let features = &response.finalized_features;
+        let transactions = features.iter().find(|feature| *feature.name == *"transaction.version");
+        Self {
+            ranges: ranges.collect(),
+            transactions: transactions.map_or(0, |feature| feature.max_version_level),
+        }
     }
 }
 

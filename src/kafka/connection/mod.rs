@@ -261,6 +261,11 @@ impl Connection {
         })
     }
 
+    /// Whether the cluster gives each transaction an epoch of its own (KIP-890).
+    pub(super) fn has_epoch_per_transaction(&self) -> bool {
+        self.shared.versions.has_epoch_per_transaction()
+    }
+
     /// The broker at the other end.
     pub(super) fn broker(&self) -> &Address {
         &self.shared.broker

@@ -25,7 +25,6 @@ use crate::kafka::error::Error;
 use crate::kafka::metadata::{BrokerId, Snapshot};
 use crate::kafka::printable::printable;
 use crate::kafka::topic_partition::TopicPartition;
-use crate::kafka::transaction::NEWEST_PRODUCE;
 use crate::wire::api::TOPICS_BY_ID;
 use crate::wire::error_code::ErrorCode;
 
@@ -111,10 +110,14 @@ impl Sender {
         let (requests, wants_identity, leaderless, to_be_added, identity) = {
             let mut queues = self.shared.queues();
             queues.expire(now);
+            let mut to_be_added = queues.next_to_add();
+            if self.shared.transactions.as_ref().is_some_and(|coordinator| coordinator.adds_by_writing()) {
+                queues.on_added(std::mem::take(&mut to_be_added));
+            }
             let requests = queues.next_requests(&snapshot, most, now);
             self.shared.memory.add_permits(queues.take_freed());
             let leaderless = queues.leaderless(&snapshot);
-            (requests, queues.wants_identity(), leaderless, queues.next_to_add(), queues.identity())
+            (requests, queues.wants_identity(), leaderless, to_be_added, queues.identity())
         };
         for (broker, dispatches) in requests {
             self.send(broker, dispatches, &snapshot);
@@ -384,7 +387,7 @@ impl<'a> RequestBuilder<'a> {
             .with_acks(shared.acks.number())
             .with_timeout_ms(i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX))
             .with_topic_data(self.topics.into_iter().map(|(_, produce)| produce).collect());
-        let newest = if shared.transactions.is_some() { NEWEST_PRODUCE } else { NEWEST };
+        let newest = shared.transactions.as_ref().map_or(NEWEST, |coordinator| coordinator.newest_produce());
         (request, if by_id { newest } else { newest.min(TOPICS_BY_ID - 1) })
     }
 }

@@ -1,8 +1,12 @@
 //! What a transactional producer asks its coordinator, and the coordinators of groups whose offsets it commits.
 //!
+//! Where the cluster can, partitions and groups join a transaction by being written to, and each transaction has an epoch
+//! of its own, so that nothing of one that is over can get into the next (KIP-890). Else they are added beforehand.
+//!
 //! References: KIP-98 (transactions), KIP-360 (another epoch after a failure), KIP-447 (offsets of a group's members).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
@@ -24,11 +28,10 @@ use crate::kafka::group::{CommittedOffset, GroupMetadata};
 use crate::kafka::topic_partition::{TopicPartition, by_topic};
 use crate::wire::error_code::{ErrorCode, Reaction};
 
-/// The newest versions in which partitions are added before they are written to, and epochs last for many transactions
-/// (before the second part of KIP-890).
-pub(in crate::kafka) const NEWEST_PRODUCE: i16 = 11;
-const NEWEST_END: i16 = 4;
-const NEWEST_COMMIT: i16 = 4;
+/// The newest versions in which partitions are added before they are written to, and epochs last for many transactions.
+const PRODUCE_TO_ADDED: i16 = 11;
+const END_KEEPING_EPOCH: i16 = 4;
+const COMMIT_TO_ADDED: i16 = 4;
 /// The newest version of AddPartitionsToTxn that is for clients.
 const NEWEST_ADD: i16 = 3;
 /// No version is too new of these.
@@ -47,6 +50,8 @@ pub(in crate::kafka) struct Coordinator {
     timeout: Duration,
     /// For how long something is tried again.
     patience: Duration,
+    /// Whether the transaction that is open has an epoch of its own.
+    own_epoch: AtomicBool,
 }
 
 impl Coordinator {
@@ -56,7 +61,29 @@ impl Coordinator {
         timeout: Duration,
         patience: Duration,
     ) -> Self {
-        Self { cluster, id, timeout, patience }
+        Self { cluster, id, timeout, patience, own_epoch: AtomicBool::new(false) }
+    }
+
+    /// Finds out what the cluster can do by now, for the next transaction.
+    pub(super) async fn begin(&self) -> Result<(), Error> {
+        let broker = self.cluster.coordinator(CoordinatorOf::Transaction, &self.id).await?;
+        let connection = self.cluster.connection(broker, Lane::Prompt).await?;
+        self.own_epoch.store(connection.has_epoch_per_transaction(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether partitions are added by being written to.
+    pub(in crate::kafka) fn adds_by_writing(&self) -> bool {
+        self.own_epoch.load(Ordering::Relaxed)
+    }
+
+    /// The newest version of Produce for the transaction that is open.
+    pub(in crate::kafka) fn newest_produce(&self) -> i16 {
+        self.newest(PRODUCE_TO_ADDED)
+    }
+
+    fn newest(&self, without_epochs: i16) -> i16 {
+        if self.adds_by_writing() { NEWEST } else { without_epochs }
     }
 
     /// A number and an epoch that is newer than all before: whoever had one before may not write any more, and what they
@@ -112,8 +139,10 @@ impl Coordinator {
             .with_producer_id(id.into())
             .with_producer_epoch(epoch)
             .with_group_id(group_id(&group.group));
-        let doing = "adding a group to the transaction";
-        self.ask(&add, NEWEST, doing, |answer| ErrorCode(answer.error_code)).await?;
+        if !self.adds_by_writing() {
+            let doing = "adding a group to the transaction";
+            self.ask(&add, NEWEST, doing, |answer| ErrorCode(answer.error_code)).await?;
+        }
 
         let topics = by_topic(offsets.iter().map(|(partition, offset)| (partition.clone(), offset)));
         let topics = topics.into_iter().map(|(topic, partitions)| {
@@ -138,23 +167,26 @@ impl Coordinator {
             .with_generation_id(member.map_or(-1, |(_, generation)| *generation))
             .with_group_instance_id(group.instance_id.clone().map(StrBytes::from_string))
             .with_topics(topics.collect());
-        let doing = "committing offsets in the transaction";
+        let (doing, newest) = ("committing offsets in the transaction", self.newest(COMMIT_TO_ADDED));
         let code = |answer: &kafka_protocol::messages::TxnOffsetCommitResponse| {
             let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
             worst(partitions.map(|partition| partition.error_code))
         };
-        self.ask_at((CoordinatorOf::Group, &group.group), &commit, NEWEST_COMMIT, doing, code).await.map(drop)
+        self.ask_at((CoordinatorOf::Group, &group.group), &commit, newest, doing, code).await.map(drop)
     }
 
-    /// Ends the transaction.
-    pub(super) async fn end(&self, (id, epoch): Producer, commit: bool) -> Result<(), Error> {
+    /// Ends the transaction; the identity for the next, where that is another.
+    pub(super) async fn end(&self, (id, epoch): Producer, commit: bool) -> Result<Option<Producer>, Error> {
         let request = EndTxnRequest::default()
             .with_transactional_id(self.name())
             .with_producer_id(id.into())
             .with_producer_epoch(epoch)
             .with_committed(commit);
         let doing = if commit { "committing the transaction" } else { "aborting the transaction" };
-        self.ask(&request, NEWEST_END, doing, |answer| ErrorCode(answer.error_code)).await.map(drop)
+        let newest = self.newest(END_KEEPING_EPOCH);
+        let answer = self.ask(&request, newest, doing, |answer| ErrorCode(answer.error_code)).await?;
+        let next = (answer.producer_id.0, answer.producer_epoch);
+        Ok((self.adds_by_writing() && next.1 >= 0).then_some(next))
     }
 
     async fn ask<R: Request>(

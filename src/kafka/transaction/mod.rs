@@ -8,7 +8,7 @@ mod coordinator;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-pub(super) use self::coordinator::{Coordinator, NEWEST_PRODUCE};
+pub(super) use self::coordinator::Coordinator;
 
 use super::error::Error;
 use super::group::{CommittedOffset, GroupMetadata};
@@ -105,6 +105,7 @@ impl TransactionalProducer {
         if self.state != State::Ready {
             self.renew().await?;
         }
+        self.coordinator.begin().await.map_err(|error| self.refused(error))?;
         self.state = State::Open;
         Ok(Transaction { producer: self, has_offsets: false })
     }
@@ -223,9 +224,12 @@ impl TransactionalProducer {
         let has_records = self.producer.end_transaction();
         // The coordinator knows nothing of a transaction without anything.
         if let Some(identity) = self.producer.identity().filter(|_| has_records || has_offsets) {
-            self.coordinator.end(identity, commit).await.map_err(|error| {
+            let next = self.coordinator.end(identity, commit).await.map_err(|error| {
                 if error.may_pass() { TransactionError::InDoubt(error) } else { self.refused(error) }
             })?;
+            if let Some(next) = next {
+                self.producer.take_identity(next);
+            }
         }
         self.state = State::Ready;
         Ok(())
