@@ -104,6 +104,8 @@ pub struct Log {
     pub end: i64,
     /// Transactions that were aborted, as a fetch lists them: producer and first offset.
     pub aborted: Vec<(i64, i64)>,
+    /// Fetches that are answered with a high watermark from before the last record was replicated.
+    pub behind: u32,
     next_sequence: HashMap<i64, i32>,
 }
 
@@ -342,7 +344,7 @@ impl Shared {
             }
             ApiKey::Fetch => {
                 let request = FetchRequest::decode(body, version).expect("a fetch request");
-                encode(version, &fetched(&log, request.topics[0].partitions[0].fetch_offset))
+                encode(version, &fetched(&mut log, request.topics[0].partitions[0].fetch_offset))
             }
             other => panic!("{other:?} is not in the script"),
         }
@@ -391,7 +393,9 @@ pub fn not_fetched(code: ErrorCode) -> FetchResponse {
     fetch_response(PartitionData::default().with_error_code(code.0).with_high_watermark(-1))
 }
 
-fn fetched(log: &Log, offset: i64) -> FetchResponse {
+fn fetched(log: &mut Log, offset: i64) -> FetchResponse {
+    let is_behind = i64::from(log.behind > 0);
+    log.behind = log.behind.saturating_sub(1);
     if offset < log.start || offset > log.end {
         return not_fetched(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
@@ -399,7 +403,7 @@ fn fetched(log: &Log, offset: i64) -> FetchResponse {
         AbortedTransaction::default().with_producer_id(producer.into()).with_first_offset(first)
     });
     let partition = PartitionData::default()
-        .with_high_watermark(log.end)
+        .with_high_watermark(log.end - is_behind)
         .with_last_stable_offset(log.end)
         .with_aborted_transactions(Some(aborted.collect()))
         .with_records(Some(log.from(offset)));

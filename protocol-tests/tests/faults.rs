@@ -486,6 +486,24 @@ async fn where_a_damaged_batch_says_that_it_ends_is_not_where_reading_goes_on() 
     }
 }
 
+/// Brokers look at the high watermark first, and then read what there is by then.
+#[tokio::test]
+async fn records_beyond_the_high_watermark_of_their_answer_are_asked_for_again() {
+    let peer = Peer::start(normally).await;
+    peer.log(|log| {
+        for value in ["0", "1"] {
+            log.append(&batch(-1, false, value));
+        }
+        log.behind = 2;
+    });
+    let client = connect(&peer).await.unwrap();
+    let mut consumer =
+        client.consumer().topics([TOPIC]).start_at(StartOffset::Earliest).build().await.unwrap();
+    for offset in 0..2 {
+        assert_eq!(consumer.next().await.unwrap().unwrap().offset, offset);
+    }
+}
+
 // ---- Leaders, connections, resources ------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]

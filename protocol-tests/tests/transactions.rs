@@ -11,7 +11,7 @@ use hop::kafka::{
 use hop::wire::error_code::ErrorCode;
 use hop::wire::messages::{EndTxnRequest, ProduceRequest};
 use protocol_tests::consuming::{next, reader, to_end, within};
-use protocol_tests::target::{Target, unique};
+use protocol_tests::target::{Target, eventually, unique};
 
 async fn producer(client: &Client, id: &str) -> TransactionalProducer {
     within("producer", client.producer().batch_bytes(300).build_transactional(id)).await.unwrap()
@@ -31,9 +31,16 @@ async fn write(
     deliveries
 }
 
-/// What readers of committed records see, sorted.
-async fn committed(client: &Client, topic: &str) -> Vec<i32> {
-    sorted(reader(client, topic).stop_at_end(true).build().await.unwrap()).await
+/// Readers of committed records see these, once the marks are written, which a Kafka does behind its answer.
+async fn assert_committed(client: &Client, topic: &str, expected: impl IntoIterator<Item = i32>) {
+    let expected: Vec<i32> = expected.into_iter().collect();
+    let mut seen = Vec::new();
+    eventually("what was committed is seen", async || {
+        seen = sorted(reader(client, topic).stop_at_end(true).build().await.unwrap()).await;
+        seen.len() >= expected.len()
+    })
+    .await;
+    assert_eq!(seen, expected, "{topic}");
 }
 
 async fn sorted(mut consumer: Consumer) -> Vec<i32> {
@@ -71,7 +78,7 @@ async fn what_is_committed_is_seen_and_what_is_aborted_is_not() {
     }
     // The last was left open.
     within("transaction", producer.begin()).await.unwrap().commit().await.unwrap();
-    assert_eq!(committed(client, &topic).await, seen);
+    assert_committed(client, &topic, seen).await;
     let all = reader(client, &topic).isolation(Isolation::ReadUncommitted).stop_at_end(true);
     let all = sorted(all.build().await.unwrap()).await;
     assert!((50..100).all(|number| all.contains(&number)), "what was aborted has been there");
@@ -99,7 +106,7 @@ async fn what_comes_later_with_the_same_name_fences_what_was_there() {
     let transaction = second.begin().await.unwrap();
     write(&transaction, &topic, 10..20).await.into_iter().for_each(drop);
     within("commit", transaction.commit()).await.unwrap();
-    assert_eq!(committed(client, &topic).await, (10..20).collect::<Vec<_>>());
+    assert_committed(client, &topic, 10..20).await;
 }
 
 #[tokio::test]
@@ -157,7 +164,7 @@ async fn records_are_consumed_transformed_and_produced_exactly_once() {
         drop(transaction.send(doubled).await.unwrap());
     }
     transaction.commit().await.unwrap();
-    assert_eq!(committed(client, &to).await, (0..40).collect::<Vec<_>>());
+    assert_committed(client, &to, 0..40).await;
 }
 
 #[tokio::test]
@@ -198,7 +205,7 @@ async fn what_cannot_be_written_aborts_all_of_it_and_the_next_goes_on() {
     let transaction = producer.begin().await.unwrap();
     write(&transaction, "t", 6..10).await.into_iter().for_each(drop);
     transaction.commit().await.unwrap();
-    assert_eq!(committed(&client, "t").await, (6..10).collect::<Vec<_>>());
+    assert_committed(&client, "t", 6..10).await;
 }
 
 #[tokio::test]
@@ -224,7 +231,7 @@ async fn passing_failures_are_outlived() {
         write(&transaction, "t", numbers.clone()).await.into_iter().for_each(drop);
         within(&what, transaction.commit()).await.unwrap();
         broker.behave();
-        assert_eq!(committed(&client, "t").await, (0..numbers.end).collect::<Vec<_>>(), "{what}");
+        assert_committed(&client, "t", 0..numbers.end).await;
         numbers = numbers.end..numbers.end + 20;
     }
 }

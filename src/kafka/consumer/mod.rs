@@ -135,7 +135,8 @@ struct Ready {
     reached: i64,
     /// The offset behind all of it; `None` where the last header cannot be believed.
     next: Option<i64>,
-    /// No batch goes beyond this offset: where one seems to, its offset is damaged, which no checksum covers.
+    /// The high watermark. Where a batch seems to go beyond it, either it has risen since it was looked at, or the batch's
+    /// offset is damaged, which no checksum covers.
     limit: i64,
 }
 
@@ -318,6 +319,11 @@ impl Consumer {
                     continue;
                 }
                 Some(Ok(batch)) if batch.next_offset() > ready.limit => {
+                    if self.positions.doubts(index, reached) {
+                        self.ready.pop_front();
+                        self.positions.rewind(index, reached);
+                        continue;
+                    }
                     let field = "a batch's last offset";
                     Err(RecordError::Impossible { field, value: batch.last_offset() })
                 }

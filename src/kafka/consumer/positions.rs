@@ -402,6 +402,12 @@ impl Positions {
         Some(index)
     }
 
+    /// Whether what came from this offset on is to be asked for once more before it is taken for damaged: it seems to be
+    /// beyond the high watermark, which a broker looks at before it reads. The next answer's cannot be older.
+    pub(super) fn doubts(&mut self, index: Index, offset: i64) -> bool {
+        self.partitions.get_mut(&index).is_some_and(|tracked| tracked.doubts(offset))
+    }
+
     /// Goes back to an offset whose records could not be read.
     pub(super) fn rewind(&mut self, index: Index, offset: i64) {
         if let Some(tracked) = self.partitions.get_mut(&index) {

@@ -15,6 +15,10 @@ use crate::wire::error_code::{ErrorCode, Reaction};
 /// A topic that keeps being unknown after this many answers in a row, with waits between, is gone.
 const MOST_UNKNOWN_ANSWERS: u32 = 8;
 
+/// Answers in a row that seem to go beyond their own high watermark; what comes in another is damaged. On one leader the
+/// second is in order already.
+const MOST_DOUBTS: u32 = 3;
+
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub(super) name: TopicPartition,
@@ -38,6 +42,8 @@ pub(super) struct Tracked {
     pub(super) unreachable: bool,
     /// Failures in a row, for back-off.
     failures: u32,
+    /// Where records seemed to be beyond the high watermark, and how often in a row.
+    doubted: (i64, u32),
     /// The end that the user was told of last.
     told_end: Option<i64>,
     /// A replica to read from instead of the leader, and until when.
@@ -87,6 +93,7 @@ impl Tracked {
             not_before: None,
             unreachable: false,
             failures: 0,
+            doubted: (-1, 0),
             told_end: None,
             replica: None,
         }
@@ -132,6 +139,13 @@ impl Tracked {
     /// The log was cut: the ends that were seen are no longer its own.
     pub(super) fn forget_ends(&mut self) {
         (self.end, self.log_end, self.told_end) = (None, None, None);
+    }
+
+    /// Whether to ask once more for what came from this offset on.
+    pub(super) fn doubts(&mut self, offset: i64) -> bool {
+        let (at, times) = self.doubted;
+        self.doubted = (offset, if at == offset { times.saturating_add(1) } else { 1 });
+        self.doubted.1 <= MOST_DOUBTS
     }
 
     pub(super) fn prefer(&mut self, replica: BrokerId, until: Instant) {
