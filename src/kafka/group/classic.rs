@@ -153,7 +153,7 @@ impl ClassicMember {
             _ => Some(self.sent_at),
         };
         let next = heartbeat.map(|at| self.not_before.map_or(at, |not_before| not_before.max(at)));
-        [next.filter(|_| !self.in_flight), self.lease()].into_iter().flatten().min()
+        [next.filter(|_| !self.in_flight), self.session_ends()].into_iter().flatten().min()
     }
 
     pub(crate) fn on_answer(&mut self, number: u64, answer: Answer, now: Instant) {
@@ -271,10 +271,15 @@ impl ClassicMember {
     }
 
     pub(crate) fn lease(&self) -> Option<Instant> {
-        let waits = self.in_flight && matches!(self.phase, Phase::Joining | Phase::Syncing { .. });
         let holds = matches!(self.phase, Phase::Stable | Phase::Revoking { .. }) || !self.owned.is_empty();
-        // A member that waits for the others to join, or for the leader, is kept by the coordinator.
-        (holds && !waits).then(|| self.heard_at + self.membership.session_timeout)
+        holds.then(|| self.heard_at + self.membership.session_timeout)
+    }
+
+    /// When others have the partitions. A member that waits for the others to join, or for the leader, is kept by the
+    /// coordinator for as long as that takes, if its request has arrived: it waits, though it may not read meanwhile.
+    fn session_ends(&self) -> Option<Instant> {
+        let waits = self.in_flight && matches!(self.phase, Phase::Joining | Phase::Syncing { .. });
+        self.lease().filter(|_| !waits)
     }
 
     fn is_unknown(&self) -> bool {
@@ -282,7 +287,7 @@ impl ClassicMember {
     }
 
     fn session_is_over(&self, now: Instant) -> bool {
-        self.lease().is_some_and(|until| now >= until)
+        self.session_ends().is_some_and(|until| now >= until)
     }
 
     fn on_join(&mut self, response: &JoinGroupResponse, now: Instant) {
