@@ -361,14 +361,6 @@ fn cases() -> ProptestConfig {
     ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// What chance found once: a request to join that does not arrive before the session is over, and a partition that another
-/// has by then.
-#[test]
-fn who_waits_to_join_reads_no_longer_than_its_session_lasts() {
-    let make = |_, now| classic(&[Assignor::CooperativeSticky], now);
-    World::new(ClassicCoordinator::default(), make, 18_309_042_588_352_149_537).run(183);
-}
-
 proptest! {
     #![proptest_config(cases())]
 
