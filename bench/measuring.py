@@ -25,8 +25,15 @@ class Kafka:
         self.keep = keep
 
     def __enter__(self):
-        # Stopped then, too.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+        try:
+            self._start()
+        except BaseException:
+            # It may run already.
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self):
         lines = self._script("start").splitlines()
         settings = dict(line.split("=", 1) for line in lines)
         self.version = settings["KAFKA_VERSION"]
@@ -37,7 +44,6 @@ class Kafka:
         self.passwords = dict(line.split("\t") for line in users)
         # Beside the node's data: gone when those are.
         self._filled = self.directory / "node-1" / "filled.json"
-        return self
 
     def __exit__(self, *_):
         if not self.keep:
@@ -112,6 +118,7 @@ def run(*command, cwd=ROOT):
 
 def prepare(programs, realtime):
     """Builds what is to be measured: names of programs in bench/peers, and `hop`, `franz-go`, `venv`."""
+    end_in_one_line()
     peers = [argument for program in programs if program not in OTHERS for argument in ("--bin", program)]
     # Its lock file follows when the product comes to depend on something else.
     run("cargo", "build", "--quiet", "--release", "--workspace", *peers, cwd=PEERS)
@@ -119,6 +126,12 @@ def prepare(programs, realtime):
         OTHERS.get(program, lambda: None)()
     if realtime:
         come_first()
+
+
+def end_in_one_line():
+    """When it is interrupted, from the terminal or by another program; what it started ends before that."""
+    for interruption in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(interruption, lambda number, _: sys.exit(f"ended by {signal.Signals(number).name}"))
 
 
 def build_hop():
