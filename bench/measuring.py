@@ -44,17 +44,23 @@ class Kafka:
         self.passwords = dict(line.split("\t") for line in users)
         # Beside the node's data: gone when those are.
         self._filled = self.directory / "node-1" / "filled.json"
+        # Not while something is measured: a fresh Kafka has no topic for the offsets of groups.
+        self._topic("groups")
 
     def __exit__(self, *_):
         if not self.keep:
             self._script("stop")
 
     def new_topic(self, name, partitions):
-        self._script("topic", name, str(partitions))
+        self._topic("create", name, partitions)
 
     def delete_topic(self, name):
-        self._script("delete-topic", name)
+        self._topic("delete", name)
         self.filled = {other: size for other, size in self.filled.items() if other != name}
+
+    def count(self, name, partitions):
+        """How many records were written to a topic."""
+        return int(self._topic("count", name, partitions))
 
     @property
     def filled(self):
@@ -67,6 +73,9 @@ class Kafka:
 
     def libraries(self):
         return self._script("fetch").strip()
+
+    def _topic(self, *arguments):
+        return run(BUILT / "topic", self.plaintext, *arguments)
 
     def _script(self, *arguments):
         return run(KAFKA_SCRIPT, *arguments, "--dir", self.directory)
@@ -119,7 +128,8 @@ def run(*command, cwd=ROOT):
 def prepare(programs, realtime):
     """Builds what is to be measured: names of programs in bench/peers, and `hop`, `franz-go`, `venv`."""
     end_in_one_line()
-    peers = [argument for program in programs if program not in OTHERS for argument in ("--bin", program)]
+    programs = {"topic", *programs}
+    peers = [argument for program in sorted(programs) if program not in OTHERS for argument in ("--bin", program)]
     # Its lock file follows when the product comes to depend on something else.
     run("cargo", "build", "--quiet", "--release", "--workspace", *peers, cwd=PEERS)
     for program in programs:
