@@ -28,6 +28,13 @@ pub(crate) struct Task {
     latencies_after: Option<u64>,
 }
 
+impl Task {
+    #[allow(dead_code, reason = "only librdkafka asks")]
+    pub(crate) fn looks_at_latencies(&self) -> bool {
+        self.latencies_after.is_some()
+    }
+}
+
 /// What was read.
 pub(crate) struct Seen {
     wanted: u64,

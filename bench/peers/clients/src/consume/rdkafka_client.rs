@@ -2,6 +2,9 @@
 //!
 //! It wants the name of a group; partitions are assigned, so that it is not joined, and nothing is committed. Whether
 //! checksums are looked at is left as it is by default: they are not.
+//!
+//! It begins at the beginning, for which it asks first where that is; where latencies are looked at, at offset 0 like the
+//! others, which try that.
 
 use std::time::Duration;
 
@@ -18,9 +21,10 @@ pub(crate) fn read(task: &Task) -> Outcome {
         .set("group.id", "bench")
         .set("enable.auto.commit", "false")
         .create()?;
+    let start = if task.looks_at_latencies() { Offset::Offset(0) } else { Offset::Beginning };
     let mut partitions = TopicPartitionList::new();
     for partition in 0..task.partitions {
-        partitions.add_partition_offset(&task.topic, partition, Offset::Beginning)?;
+        partitions.add_partition_offset(&task.topic, partition, start)?;
     }
     consumer.assign(&partitions)?;
     let mut seen = Seen::nothing_of(task);
