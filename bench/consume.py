@@ -127,7 +127,7 @@ class Library(Client):
 
 class FranzGo(Client):
     def command(self, kafka, topic):
-        return ([ROOT / "target" / "bench" / "franz-go", kafka.plaintext, topic.name, topic.records],)
+        return ([ROOT / "target" / "bench" / "franz-go", "consume", kafka.plaintext, topic.name, topic.records],)
 
 
 class Printing(Client):

@@ -98,11 +98,12 @@ class Cost:
 PATIENCE = 600
 
 
-def measure(command, environment=None):
-    """Runs a command to its end, its output into a pipe."""
-    process = subprocess.Popen([BUILT / "measure", *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, errors="replace", env={**os.environ, **(environment or {})},
-                               start_new_session=True)
+def measure(command, environment=None, lines=os.devnull):
+    """Runs a command to its end, its input from a file, its output into a pipe."""
+    with open(lines, "rb") as standard_input:
+        process = subprocess.Popen([BUILT / "measure", *map(str, command)], stdin=standard_input,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                                   env={**os.environ, **(environment or {})}, start_new_session=True)
     try:
         out, complaint = process.communicate(timeout=PATIENCE)
     except BaseException:

@@ -1,47 +1,36 @@
-// Reads a topic from its beginning with franz-go, to be measured from outside, as ../src/consume does.
+// franz-go, to be measured from outside.
 //
-// Usage: franz-go BROKER TOPIC RECORDS
+// Usage: franz-go consume BROKER TOPIC RECORDS
+//
+//	franz-go produce BROKER TOPIC RECORDS CODEC VALUES [RATE NOT_COUNTED]
 package main
 
 import (
-	"context"
-	"fmt"
 	"log"
 	"os"
 	"strconv"
-	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func main() {
-	wanted, err := strconv.Atoi(os.Args[3])
-	check(err)
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(os.Args[1]),
-		kgo.ConsumeTopics(os.Args[2]),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	check(err)
-	records, bytes, sum := 0, 0, 0
-	for records < wanted {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		fetches := client.PollFetches(ctx)
-		cancel()
-		check(fetches.Err())
-		fetches.EachRecord(func(record *kgo.Record) {
-			for _, part := range [][]byte{record.Key, record.Value} {
-				if len(part) > 0 {
-					bytes += len(part)
-					sum += int(part[len(part)-1])
-				}
-			}
-			records++
-		})
+	arguments := os.Args[2:]
+	switch os.Args[1] {
+	case "consume":
+		consume(arguments[0], arguments[1], number(arguments[2]))
+	case "produce":
+		var pace *pace
+		if len(arguments) > 5 {
+			pace = steady(number(arguments[5]), number(arguments[6]))
+		}
+		produce(arguments[0], arguments[1], number(arguments[2]), arguments[3], arguments[4], pace)
+	default:
+		log.Fatal("no such command: ", os.Args[1])
 	}
-	if sum == 0 {
-		log.Fatal("nothing but zeros")
-	}
-	fmt.Println(records, bytes)
+}
+
+func number(text string) int {
+	number, err := strconv.Atoi(text)
+	check(err)
+	return number
 }
 
 func check(err error) {

@@ -6,6 +6,7 @@
 #[path = "../../../../benches/alerts/mod.rs"]
 #[allow(dead_code, reason = "alerts by the batch are for others")]
 mod alerts;
+mod ids;
 
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ fn main() {
     for (number, partition) in (0..records).zip((0..partitions).cycle()) {
         let alert = alerts::alert(number, size);
         bytes += alert.len();
-        let id = id(number);
+        let id = ids::id(number);
         let headers = OwnedHeaders::new()
             .insert(Header { key: "_id", value: Some(&id[..]) })
             .insert(Header { key: "_sender", value: Some("observer-1234") })
@@ -54,20 +55,6 @@ fn main() {
     }
     producer.flush(Duration::from_secs(120)).expect("all is written");
     println!("{records} {bytes}");
-}
-
-/// 16 bytes that look as random as those of an UUID, the same in each run.
-fn id(number: usize) -> [u8; 16] {
-    let mix = |seed: u64| {
-        let seed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let seed = (seed ^ (seed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        seed ^ (seed >> 31)
-    };
-    let first = mix((number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let mut id = [0; 16];
-    id[..8].copy_from_slice(&first.to_le_bytes());
-    id[8..].copy_from_slice(&mix(first).to_le_bytes());
-    id
 }
 
 /// A record that cannot be written ends it.

@@ -1,8 +1,9 @@
 //! Runs a command and prints what it took.
 //!
-//! `measure COMMAND [ARGUMENTS]` reads the command's standard output through a pipe, to its end. It prints one line:
-//! seconds until it ended and until its first output, seconds of CPU in the program and in the system for it, the peak of
-//! its memory in KiB, lines and bytes of output; then the last line of the output. Ends with 1 when the command fails.
+//! `measure COMMAND [ARGUMENTS]` reads the command's standard output through a pipe, to its end; its standard input is
+//! this program's. It prints one line: seconds until it ended and until its first output, seconds of CPU in the program and
+//! in the system for it, the peak of its memory in KiB, lines and bytes of output; then the last line of the output. Ends
+//! with 1 when the command fails.
 //!
 //! A program of its own, because the peak that the system reports of a process begins with that of the process which
 //! started it, before the `exec`: this one is small.
@@ -26,7 +27,6 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let mut child = Command::new(&program)
         .args(arguments)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
