@@ -1,5 +1,6 @@
 //! From a URL and the user's credentials to a client of the cluster.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use thiserror::Error;
 
 use super::consumer::ReaderBuilder;
 use super::producer::WriterBuilder;
+use super::robust::RobustWriterBuilder;
 use super::{HopUrl, TopicName, UrlError};
 use crate::auth::{Auth, Credentials, Mechanism, Protocol, SelectError, select};
 use crate::kafka::{self, Client, Sasl, Tls, TopicDescription};
@@ -69,6 +71,12 @@ impl Stream {
         WriterBuilder::new(self.clone(), url)
     }
 
+    /// What to set before writing to the topic of a URL by way of a journal, so that what was accepted outlives the
+    /// process. The journal is a file of this path, for this producer alone.
+    pub fn robust_writer(&self, url: &str, journal: impl Into<PathBuf>) -> RobustWriterBuilder {
+        RobustWriterBuilder::new(self.clone(), url, journal.into())
+    }
+
     /// The topics that this user may see, by name; if the URL names topics, those of them that exist. Nothing is
     /// created by asking.
     ///
@@ -113,6 +121,12 @@ impl Stream {
             }
         }
         Ok((builder.connect().await?, auth.map(|auth| auth.username().to_owned())))
+    }
+
+    /// The user whom the broker of a URL would know us as.
+    pub(super) fn username(&self, url: &HopUrl) -> Result<Option<String>, OpenError> {
+        let auth = self.credential(url)?;
+        auth.map(|auth| sasl(auth, url.authority()).map(|_| auth.username().to_owned())).transpose()
     }
 
     pub(super) fn formats(&self) -> Arc<Registry> {

@@ -40,9 +40,13 @@
 
 mod connect;
 mod consumer;
+#[doc(hidden)]
+pub mod for_fuzzing;
 mod headers;
+mod journal;
 mod message;
 mod producer;
+mod robust;
 mod topic;
 mod url;
 
@@ -51,8 +55,12 @@ pub use self::consumer::{
     Consumer, GroupMode, NextError, ReaderBuilder, StartPosition, UnknownStartPosition,
 };
 pub use self::headers::{Header, Headers};
+pub use self::journal::{Flaw, Fsync, JournalError};
 pub use self::message::{Message, Metadata, RawMessage, Unreadable};
 pub use self::producer::{Outgoing, Producer, WriteError, WriterBuilder};
+pub use self::robust::{
+    DeliveryError, RobustFlushError, RobustOpenError, RobustProducer, RobustWriteError, RobustWriterBuilder,
+};
 pub use self::topic::{TopicName, TopicNameError};
 pub use self::url::{HopUrl, UrlError};
 

@@ -121,11 +121,12 @@ impl Producer {
     ///
     /// [`WriteError::Produce`].
     pub async fn write_raw(&self, message: Outgoing) -> Result<Delivery, WriteError> {
-        let mut record = kafka::Record::new(Arc::clone(&self.topic)).value(message.payload);
-        if let Some(key) = message.key {
+        let (payload, key, headers) = message.into_parts();
+        let mut record = kafka::Record::new(Arc::clone(&self.topic)).value(payload);
+        if let Some(key) = key {
             record = record.key(key);
         }
-        for header in message.headers.into_iter().chain(message.own_headers) {
+        for header in headers {
             let (name, value) = header.into_parts();
             record = record.header(name, value);
         }
@@ -216,6 +217,12 @@ impl Outgoing {
     pub fn headers(&self) -> impl Iterator<Item = &Header> {
         self.headers.iter().chain(&self.own_headers)
     }
+
+    /// Payload, key and headers.
+    pub(super) fn into_parts(mut self) -> (Bytes, Option<Bytes>, Vec<Header>) {
+        self.headers.append(&mut self.own_headers);
+        (self.payload, self.key, self.headers)
+    }
 }
 
 /// A message was not written.
@@ -244,15 +251,15 @@ impl From<ProduceError> for WriteError {
 
 /// Makes messages from models.
 #[derive(Debug)]
-struct Packer {
-    sender: Option<Bytes>,
-    test: bool,
-    form: WireForm,
+pub(super) struct Packer {
+    pub(super) sender: Option<Bytes>,
+    pub(super) test: bool,
+    pub(super) form: WireForm,
 }
 
 impl Packer {
     /// The order of the headers is that of hop-client.
-    fn pack<M: MessageModel + ?Sized>(&self, model: &M) -> Result<Outgoing, WriteError> {
+    pub(super) fn pack<M: MessageModel + ?Sized>(&self, model: &M) -> Result<Outgoing, WriteError> {
         let payload = model.serialize(self.form)?;
         let header = |name: &'static str, value: Bytes| Header::new(name, Some(value));
         let mut headers = vec![header(ID, Bytes::copy_from_slice(random_id()?.as_bytes()))];

@@ -1,0 +1,6 @@
+//! What a fuzz target drives that is nobody else's business. No part of the API.
+
+/// Reads the bytes of a journal; whether what it comes to holds together: see the code.
+pub fn replay_journal(bytes: &[u8]) -> bool {
+    super::journal::holds_together(bytes)
+}
