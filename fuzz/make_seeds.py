@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
+JOURNALS = Path(__file__).parents[1] / "protocol-tests" / "vectors" / "journals.txt"
 DATA = Path(__file__).parents[1] / "examples" / "data"
 
 
@@ -146,6 +147,14 @@ def seeds():
     yield "scram", "error", b"\1e=other-error"
     for iterations in b"0", b"1", b"2147483648", b"-1":
         yield "scram", "iterations_" + iterations.decode(), b"\0" + challenge.replace(b"4096", iterations)
+
+    # What hop-client wrote, whole and torn; fuzzing with the checksums made right begins there as well.
+    recorded = JOURNALS.read_text().split(" journal ")[1:]
+    for number, journal in enumerate(bytes.fromhex(line.split()[0].strip(".")) for line in recorded):
+        yield "journal", f"hop_client_{number}", journal
+        yield "journal_checked", f"hop_client_{number}", journal
+    yield "journal", "zeros_at_the_end", journal + bytes(600)
+    yield "journal_checked", "lengths_of_nothing", struct.pack(">QQIIQQ", 2, 16, 0, 0, 0, (1 << 64) - 1)
 
     yield "json", "all_kinds", b'{"a": [1, -2.5e300, 123456789012345678901234567890, NaN, true, null], "\\u00e9": "\\ud83d\\ude00"}'
     yield "json", "deep", b"[" * 300 + b"]" * 300

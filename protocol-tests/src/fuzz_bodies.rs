@@ -11,6 +11,7 @@ use hop::kafka::sasl::Step;
 use hop::models::python_json::Json;
 use hop::models::{GcnCircular, GcnTextNotice, JsonBlob, MessageModel, Registry, VoEvent, WireForm};
 use hop::stream::HopUrl;
+use hop::stream::for_fuzzing::replay_journal;
 use hop::wire::Compression;
 use hop::wire::api::{APIS, Api, ForRequest, with_request};
 use hop::wire::frame::frame_length;
@@ -30,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     ("frame", frame),
     ("group_metadata", group_metadata),
     ("handshake", handshake),
+    ("journal", journal),
+    ("journal_checked", journal_checked),
     ("json", json),
     ("message_set", message_set),
     ("record_batch", record_batch),
@@ -324,6 +327,28 @@ pub fn scram(data: &[u8]) {
             Err(_) => return,
         }
     }
+}
+
+/// A journal of messages that are to be sent, as a file may hold it.
+pub fn journal(data: &[u8]) {
+    assert!(replay_journal(data), "the same journal comes to something else");
+}
+
+/// A journal whose checksums are made right, as far as the lengths of its records go, so that what is behind them is
+/// reached.
+pub fn journal_checked(data: &[u8]) {
+    let mut journal = data.to_vec();
+    let mut rest = &mut journal[..];
+    while let Some((head, behind)) = rest.split_first_chunk_mut::<24>() {
+        let length = u64::from_be_bytes(*head[8..].first_chunk().expect("there are 16 more"));
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(behind.len());
+        let (body, behind) = behind.split_at_mut(length);
+        head[16..20].copy_from_slice(&crc32fast::hash(body).to_be_bytes());
+        let checksum = crc32fast::hash(&head[..20]);
+        head[20..].copy_from_slice(&checksum.to_be_bytes());
+        rest = behind;
+    }
+    self::journal(&journal);
 }
 
 /// What is printed of a JSON value reads back as the same value, and a message of it prints the same without one.
