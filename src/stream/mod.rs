@@ -55,7 +55,7 @@ pub use self::consumer::{
     Consumer, GroupMode, NextError, ReaderBuilder, StartPosition, UnknownStartPosition,
 };
 pub use self::headers::{Header, Headers};
-pub use self::journal::{Flaw, Fsync, JournalError};
+pub use self::journal::{Fsync, JournalError, JournalFlaw};
 pub use self::message::{Message, Metadata, RawMessage, Unreadable};
 pub use self::producer::{Outgoing, Producer, WriteError, WriterBuilder};
 pub use self::robust::{

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::Flaw;
+use super::JournalFlaw;
 
 /// A journal cannot be used, or could not be written to.
 #[derive(Debug, Error)]
@@ -40,7 +40,7 @@ pub enum JournalError {
         /// Where the record begins that cannot be read.
         position: u64,
         /// What is wrong with it.
-        flaw: Flaw,
+        flaw: JournalFlaw,
     },
 }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::error::JournalError;
-pub use self::record::Flaw;
+pub use self::record::JournalFlaw;
 
 pub(super) use self::record::StoredMessage;
 
@@ -131,10 +131,15 @@ impl Journal {
     /// Appends a message. When this returns, the operating system has it. What could not be written whole is taken back.
     pub(super) fn append(&mut self, message: &StoredMessage) -> Result<u64, JournalError> {
         let sequence = self.contents.next_sequence;
+        let position = self.bytes;
+        let damaged = |path: &Path, flaw| JournalError::Damaged { path: path.to_owned(), position, flaw };
+        if sequence == u64::MAX {
+            return Err(damaged(&self.path, JournalFlaw::LastNumber));
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         message.encode(sequence, &mut buffer);
-        let place = Place { position: self.bytes, bytes: u64::try_from(buffer.len()).unwrap_or(u64::MAX) };
+        let place = Place { position, bytes: u64::try_from(buffer.len()).unwrap_or(u64::MAX) };
         let written = self.write(&buffer);
         // One large message should not take its room for ever.
         if buffer.capacity() <= 64 * 1024 {
@@ -173,11 +178,11 @@ impl Journal {
             .map_err(JournalError::io(&self.path, "read"))?;
         let damaged = |flaw| JournalError::Damaged { path: self.path.clone(), position, flaw };
         let record = Bytes::from(record);
-        let head = *record.first_chunk::<HEAD_BYTES>().ok_or(Flaw::Lengths).map_err(damaged)?;
+        let head = *record.first_chunk::<HEAD_BYTES>().ok_or(JournalFlaw::Lengths).map_err(damaged)?;
         let entry = Head::decode(head).and_then(|head| head.read_body(record.slice(HEAD_BYTES..)));
         match entry.map_err(damaged)? {
             Entry::Message { sequence: found, message } if found == sequence => Ok(Some(message)),
-            _ => Err(damaged(Flaw::NotThere { sequence })),
+            _ => Err(damaged(JournalFlaw::NotThere { sequence })),
         }
     }
 

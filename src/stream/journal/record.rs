@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | 2, a message | sequence number; topic, payload and key, each behind its length; the number of headers; the name and the value of each behind their lengths |
 //! | 1, sent | sequence number of a message |
-//! | 0, a message of hop-client before 0.6 | as 2, without topic and key |
+//! | 0, a message of hop-client's first releases | as 2, without topic and key |
 //!
 //! A key of length 0 is none. Nothing here knows of files.
 
@@ -55,7 +55,7 @@ pub(in crate::stream) struct StoredMessage {
 /// What is wrong with a record.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Flaw {
+pub enum JournalFlaw {
     /// The checksum of the head does not fit.
     #[error("the checksum of a record's head does not fit")]
     HeadChecksum,
@@ -98,25 +98,25 @@ pub enum Flaw {
 }
 
 impl Head {
-    pub(super) fn decode(head: [u8; HEAD_BYTES]) -> Result<Self, Flaw> {
+    pub(super) fn decode(head: [u8; HEAD_BYTES]) -> Result<Self, JournalFlaw> {
         let mut rest = &head[..];
         let (kind, body_bytes) = (rest.get_u64(), rest.get_u64());
         let (body_checksum, checksum) = (rest.get_u32(), rest.get_u32());
         if head.split_last_chunk::<4>().map(|(checked, _)| crc32fast::hash(checked)) != Some(checksum) {
-            return Err(Flaw::HeadChecksum);
+            return Err(JournalFlaw::HeadChecksum);
         }
         if !matches!(kind, OLD_MESSAGE | SENT | MESSAGE) {
-            return Err(Flaw::Kind { kind });
+            return Err(JournalFlaw::Kind { kind });
         }
         if body_bytes > MOST_BODY_BYTES {
-            return Err(Flaw::TooLarge { bytes: body_bytes });
+            return Err(JournalFlaw::TooLarge { bytes: body_bytes });
         }
         Ok(Self { kind, body_bytes, body_checksum })
     }
 
-    pub(super) fn read_body(&self, body: Bytes) -> Result<Entry, Flaw> {
+    pub(super) fn read_body(&self, body: Bytes) -> Result<Entry, JournalFlaw> {
         if crc32fast::hash(&body) != self.body_checksum {
-            return Err(Flaw::BodyChecksum);
+            return Err(JournalFlaw::BodyChecksum);
         }
         let mut body = Body(body);
         let sequence = body.number()?;
@@ -125,7 +125,7 @@ impl Head {
         } else {
             let topic = match self.kind {
                 OLD_MESSAGE => None,
-                _ => Some(String::from_utf8(body.bytes()?.into()).map_err(|_| Flaw::Topic)?),
+                _ => Some(String::from_utf8(body.bytes()?.into()).map_err(|_| JournalFlaw::Topic)?),
             };
             let payload = body.bytes()?;
             let key = if self.kind == OLD_MESSAGE { Bytes::new() } else { body.bytes()? };
@@ -133,7 +133,7 @@ impl Head {
             let headers = body.headers()?;
             Entry::Message { sequence, message: StoredMessage { topic, payload, key, headers } }
         };
-        if body.0.is_empty() { Ok(entry) } else { Err(Flaw::Lengths) }
+        if body.0.is_empty() { Ok(entry) } else { Err(JournalFlaw::Lengths) }
     }
 }
 
@@ -141,23 +141,23 @@ impl Head {
 struct Body(Bytes);
 
 impl Body {
-    fn number(&mut self) -> Result<u64, Flaw> {
-        self.0.try_get_u64().map_err(|_| Flaw::Lengths)
+    fn number(&mut self) -> Result<u64, JournalFlaw> {
+        self.0.try_get_u64().map_err(|_| JournalFlaw::Lengths)
     }
 
-    fn bytes(&mut self) -> Result<Bytes, Flaw> {
-        let length = usize::try_from(self.number()?).map_err(|_| Flaw::Lengths)?;
+    fn bytes(&mut self) -> Result<Bytes, JournalFlaw> {
+        let length = usize::try_from(self.number()?).map_err(|_| JournalFlaw::Lengths)?;
         if length > self.0.len() {
-            return Err(Flaw::Lengths);
+            return Err(JournalFlaw::Lengths);
         }
         Ok(self.0.split_to(length))
     }
 
-    fn headers(&mut self) -> Result<Vec<Header>, Flaw> {
-        let count = usize::try_from(self.number()?).map_err(|_| Flaw::Lengths)?;
+    fn headers(&mut self) -> Result<Vec<Header>, JournalFlaw> {
+        let count = usize::try_from(self.number()?).map_err(|_| JournalFlaw::Lengths)?;
         // Each has two lengths at the least.
         if count > self.0.len() / 16 {
-            return Err(Flaw::Lengths);
+            return Err(JournalFlaw::Lengths);
         }
         (0..count).map(|_| Ok(Header::new(self.bytes()?, Some(self.bytes()?)))).collect()
     }

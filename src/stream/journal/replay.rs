@@ -10,7 +10,7 @@ use std::io::{self, Read};
 
 use bytes::Bytes;
 
-use super::record::{Entry, Flaw, HEAD_BYTES, Head};
+use super::record::{Entry, HEAD_BYTES, Head, JournalFlaw};
 
 /// What disks write or do not write as a whole.
 const SECTOR_BYTES: u64 = 512;
@@ -43,7 +43,7 @@ pub(super) struct Replayed {
 #[derive(Debug)]
 pub(super) enum ReplayError {
     Io(io::Error),
-    Damaged { position: u64, flaw: Flaw },
+    Damaged { position: u64, flaw: JournalFlaw },
 }
 
 impl From<io::Error> for ReplayError {
@@ -73,7 +73,7 @@ pub(super) fn replay(mut journal: impl Read) -> Result<Replayed, ReplayError> {
         let place = Place { position, bytes: length_of(&examined) };
         match read.and_then(|entry| contents.take(&entry, place)) {
             Ok(()) => position = position.saturating_add(place.bytes),
-            Err(flaw @ (Flaw::HeadChecksum | Flaw::BodyChecksum)) => {
+            Err(flaw @ (JournalFlaw::HeadChecksum | JournalFlaw::BodyChecksum)) => {
                 match zeros_instead(position, &examined, &mut journal)? {
                     Some(bytes) => break bytes,
                     None => return Err(ReplayError::Damaged { position, flaw }),
@@ -86,19 +86,21 @@ pub(super) fn replay(mut journal: impl Read) -> Result<Replayed, ReplayError> {
 }
 
 impl Contents {
-    fn take(&mut self, entry: &Entry, place: Place) -> Result<(), Flaw> {
+    fn take(&mut self, entry: &Entry, place: Place) -> Result<(), JournalFlaw> {
         match *entry {
             Entry::Message { sequence, .. } => self.queue(sequence, place),
-            Entry::Sent { sequence } => self.settle(sequence).map(|_| ()).ok_or(Flaw::NotThere { sequence }),
+            Entry::Sent { sequence } => {
+                self.settle(sequence).map(|_| ()).ok_or(JournalFlaw::NotThere { sequence })
+            }
         }
     }
 
     /// A message is in the journal.
-    pub(super) fn queue(&mut self, sequence: u64, place: Place) -> Result<(), Flaw> {
+    pub(super) fn queue(&mut self, sequence: u64, place: Place) -> Result<(), JournalFlaw> {
         if self.unsent.contains_key(&sequence) {
-            return Err(Flaw::Twice { sequence });
+            return Err(JournalFlaw::Twice { sequence });
         }
-        let next = sequence.checked_add(1).ok_or(Flaw::LastNumber)?;
+        let next = sequence.checked_add(1).ok_or(JournalFlaw::LastNumber)?;
         self.unsent.insert(sequence, place);
         self.unsent_bytes = self.unsent_bytes.saturating_add(place.bytes);
         self.next_sequence = self.next_sequence.max(next);

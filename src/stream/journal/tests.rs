@@ -239,3 +239,17 @@ fn a_new_journal_is_private_and_an_old_one_keeps_its_mode() {
     journal.compact().unwrap();
     assert_eq!(mode(), 0o640);
 }
+
+#[test]
+fn the_last_number_is_not_used() {
+    let (_directory, path) = directory();
+    let mut bytes = Vec::new();
+    message("a").encode(u64::MAX - 1, &mut bytes);
+    fs::write(&path, &bytes).unwrap();
+    let mut journal = open(&path);
+    let error = journal.append(&message("b")).unwrap_err();
+    assert!(matches!(error, JournalError::Damaged { flaw: JournalFlaw::LastNumber, .. }), "{error}");
+    drop(journal);
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert_eq!(open(&path).unsent(), 1);
+}

@@ -22,7 +22,7 @@ pub use self::error::{DeliveryError, RobustFlushError, RobustOpenError, RobustWr
 use super::journal::{Fsync, Journal, JournalError, Room, StoredMessage};
 use super::producer::Packer;
 use super::{HopUrl, Outgoing, Stream, WriteError};
-use crate::kafka::ProduceError;
+use crate::kafka::{ALL_CLEAR, ProduceError};
 use crate::models::{MessageModel, WireForm};
 use crate::wire::record::{Compression, HeaderRef, record_size};
 
@@ -105,8 +105,8 @@ impl RobustWriterBuilder {
     /// broker need not be there: it is tried until it is.
     ///
     /// A file that is not there is made, for its owner only. A torn end, as a crash leaves it, is cut with a warning.
-    /// Messages go to the topics that they were written for; those of hop-client before 0.6 have none in the journal, and
-    /// go to that of the URL.
+    /// Messages go to the topics that they were written for. Those of hop-client's first releases have none in the
+    /// journal, and go to that of the URL.
     ///
     /// Must be called inside of a tokio runtime. Dropping the future sends nothing.
     ///
@@ -436,7 +436,11 @@ impl Shared {
 
     /// A message was sent: what was in the way is no more, as far as one can tell.
     fn all_clear(&self) {
-        self.failures().said = false;
+        let mut failures = self.failures();
+        failures.lasting = None;
+        if std::mem::take(&mut failures.said) {
+            tracing::warn!(target: ALL_CLEAR, "messages of the journal are sent again");
+        }
     }
 
     fn failures(&self) -> MutexGuard<'_, Failures> {

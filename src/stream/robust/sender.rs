@@ -49,10 +49,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
             (sequence, sent) = sent => {
                 sending = None;
                 match sent {
-                    Ok(delivery) => {
-                        in_flight.0.extend(delivery.map(|delivery| (sequence, delivery)));
+                    Ok(Some(delivery)) => {
+                        in_flight.0.push((sequence, delivery));
                         continue;
                     }
+                    Ok(None) => vec![(sequence, Ok(()))],
                     Err(error) => vec![(sequence, Err(error))],
                 }
             }

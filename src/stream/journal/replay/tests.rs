@@ -68,7 +68,7 @@ fn messages(bytes: &[u8], replayed: &Replayed) -> BTreeMap<u64, StoredMessage> {
     replayed.contents.unsent.values().map(read).collect()
 }
 
-fn damage(bytes: &[u8]) -> (u64, Flaw) {
+fn damage(bytes: &[u8]) -> (u64, JournalFlaw) {
     match replay(bytes) {
         Err(ReplayError::Damaged { position, flaw }) => (position, flaw),
         other => panic!("{other:?}"),
@@ -155,7 +155,7 @@ fn zeros_alone_are_a_torn_end() {
 fn zeros_with_something_behind_are_damage() {
     let told = Told::of(&[Some(vec![1; 10])]);
     let bytes = [&told.bytes[..], &[0; 1000], b"x"].concat();
-    assert_eq!(damage(&bytes), (told.bytes.len() as u64, Flaw::HeadChecksum));
+    assert_eq!(damage(&bytes), (told.bytes.len() as u64, JournalFlaw::HeadChecksum));
 }
 
 #[test]
@@ -163,9 +163,9 @@ fn damage_in_the_last_record_is_no_torn_end() {
     let mut told = Told::of(&[Some(vec![1; 10]), Some(vec![2; 700])]);
     let (first, _) = told.before(told.bytes.len() - 1);
     told.bytes[first + 300] ^= 1;
-    assert_eq!(damage(&told.bytes), (first as u64, Flaw::BodyChecksum));
+    assert_eq!(damage(&told.bytes), (first as u64, JournalFlaw::BodyChecksum));
     told.bytes[first] ^= 1;
-    assert_eq!(damage(&told.bytes), (first as u64, Flaw::HeadChecksum));
+    assert_eq!(damage(&told.bytes), (first as u64, JournalFlaw::HeadChecksum));
 }
 
 fn record(kind: u64, length: u64, body: &[u8]) -> Vec<u8> {
@@ -183,25 +183,25 @@ fn numbers(numbers: &[u64]) -> Vec<u8> {
 fn what_is_sound_by_its_checksums_may_be_wrong_all_the_same() {
     let whole = |kind, body: &[u8]| record(kind, body.len() as u64, body);
     for (bytes, flaw) in [
-        (whole(9, b""), Flaw::Kind { kind: 9 }),
-        (record(2, u64::MAX, b""), Flaw::TooLarge { bytes: u64::MAX }),
-        (whole(1, &numbers(&[7])), Flaw::NotThere { sequence: 7 }),
-        (whole(1, &numbers(&[7, 7])), Flaw::Lengths),
-        (whole(1, b""), Flaw::Lengths),
+        (whole(9, b""), JournalFlaw::Kind { kind: 9 }),
+        (record(2, u64::MAX, b""), JournalFlaw::TooLarge { bytes: u64::MAX }),
+        (whole(1, &numbers(&[7])), JournalFlaw::NotThere { sequence: 7 }),
+        (whole(1, &numbers(&[7, 7])), JournalFlaw::Lengths),
+        (whole(1, b""), JournalFlaw::Lengths),
         // Sequence, topic, payload, key, headers.
-        (whole(2, &numbers(&[0, u64::MAX, 0, 0, 0])), Flaw::Lengths),
-        (whole(2, &numbers(&[0, 0, 1 << 40, 0, 0])), Flaw::Lengths),
-        (whole(2, &numbers(&[0, 0, 0, 0, u64::MAX])), Flaw::Lengths),
-        (whole(2, &numbers(&[0, 0, 0, 0, 1, 0])), Flaw::Lengths),
-        (whole(2, &numbers(&[0, 0, 0, 0, 0, 0])), Flaw::Lengths),
-        (whole(2, &[&numbers(&[0, 1])[..], b"\xff", &numbers(&[0, 0, 0])].concat()), Flaw::Topic),
-        (whole(2, &numbers(&[u64::MAX, 0, 0, 0, 0])), Flaw::LastNumber),
+        (whole(2, &numbers(&[0, u64::MAX, 0, 0, 0])), JournalFlaw::Lengths),
+        (whole(2, &numbers(&[0, 0, 1 << 40, 0, 0])), JournalFlaw::Lengths),
+        (whole(2, &numbers(&[0, 0, 0, 0, u64::MAX])), JournalFlaw::Lengths),
+        (whole(2, &numbers(&[0, 0, 0, 0, 1, 0])), JournalFlaw::Lengths),
+        (whole(2, &numbers(&[0, 0, 0, 0, 0, 0])), JournalFlaw::Lengths),
+        (whole(2, &[&numbers(&[0, 1])[..], b"\xff", &numbers(&[0, 0, 0])].concat()), JournalFlaw::Topic),
+        (whole(2, &numbers(&[u64::MAX, 0, 0, 0, 0])), JournalFlaw::LastNumber),
     ] {
         assert_eq!(damage(&bytes), (0, flaw));
         assert!(super::super::holds_together(&bytes));
     }
     let twice = whole(2, &numbers(&[3, 0, 0, 0, 0])).repeat(2);
-    assert_eq!(damage(&twice), (64, Flaw::Twice { sequence: 3 }));
+    assert_eq!(damage(&twice), (64, JournalFlaw::Twice { sequence: 3 }));
 }
 
 #[test]
