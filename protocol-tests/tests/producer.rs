@@ -147,7 +147,8 @@ async fn records_without_a_key_are_spread_and_those_with_one_stay_together() {
         let producer =
             target.client.producer().partitioner(partitioner.clone()).batch_bytes(300).build().unwrap();
         for number in 0..300 {
-            let record = Record::new(topic.as_str()).value(number.to_string());
+            // A batch is three records, so that a partition is drawn some fifty times.
+            let record = Record::new(topic.as_str()).value(format!("{number:0100}"));
             let record = if number % 2 == 0 { record } else { record.key("together") };
             drop(producer.send(record).await.unwrap());
         }

@@ -62,3 +62,10 @@ pub use share::{
 pub use tls::Tls;
 pub use topic_partition::TopicPartition;
 pub use transaction::{Transaction, TransactionError, TransactionalProducer};
+
+/// How a simulation is tried: in as many cases as `PROPTEST_CASES` says (`scripts/simulate`), else in so many.
+#[cfg(test)]
+fn simulated(cases: u32) -> proptest::test_runner::Config {
+    use proptest::test_runner::Config;
+    if std::env::var_os("PROPTEST_CASES").is_some() { Config::default() } else { Config::with_cases(cases) }
+}

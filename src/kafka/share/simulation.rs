@@ -528,7 +528,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::kafka::simulated(150))]
 
     #[test]
     fn records_go_to_one_at_a_time_and_none_is_left(seed in any::<u64>(), steps in 0_usize..500) {

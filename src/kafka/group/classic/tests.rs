@@ -225,3 +225,32 @@ fn who_comes_back_while_saying_goodbye_is_another_member() {
     let Request::Join(join) = alone.asks() else { panic!("it left again") };
     assert!(join.member_id.is_empty());
 }
+
+#[test]
+fn whoever_waits_to_join_reads_until_its_session_may_be_over_and_keeps_what_it_has_if_it_is_let_in() {
+    let owned = TopicPartition::new("t", 0);
+    for let_in in [true, false] {
+        let mut alone = Alone::new(Assignor::CooperativeSticky);
+        alone.settle(&[("t", 0)]);
+        alone.pass(1);
+        assert!(matches!(alone.asks(), Request::Heartbeat(_)));
+        alone.is_told(ErrorCode::REBALANCE_IN_PROGRESS);
+        assert!(matches!(alone.asks(), Request::Join(_)));
+        // Others may take longer to join than a session lasts.
+        alone.pass(30);
+        assert_eq!((alone.actions(), alone.member.wake_at()), (Vec::new(), None));
+        assert!(alone.member.lease().is_some_and(|until| until < alone.now));
+        if let_in {
+            alone.joined(2, false);
+            assert!(matches!(alone.asks(), Request::Sync(_)));
+            alone.gets(&[("t", 0)]);
+            assert_eq!(alone.actions(), [Action::Assigned(Vec::new())]);
+            assert!(alone.member.lease().is_some_and(|until| until > alone.now));
+        } else {
+            let unknown = ErrorCode::UNKNOWN_MEMBER_ID.0;
+            alone.answer(Answer::Join(JoinGroupResponse::default().with_error_code(unknown)));
+            assert_eq!(alone.actions(), [Action::Lost(vec![owned.clone()])]);
+            assert_eq!(alone.member.lease(), None);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! A coordinator of a classic group, as little of it as there is to get along with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
@@ -21,8 +21,9 @@ pub(super) struct ClassicCoordinator {
     phase: Phase,
     leader: String,
     protocol: String,
-    /// Ids that were given out.
+    /// How many ids were given out, and those that nobody has joined with.
     ids: u64,
+    pending: BTreeSet<String>,
 }
 
 #[derive(Default, PartialEq)]
@@ -122,11 +123,14 @@ impl ClassicCoordinator {
         let id = request.member_id.to_string();
         if id.is_empty() {
             self.ids += 1;
-            answers.push(refuse(ErrorCode::MEMBER_ID_REQUIRED, format!("member-{}", self.ids)));
+            let id = format!("member-{}", self.ids);
+            self.pending.insert(id.clone());
+            answers.push(refuse(ErrorCode::MEMBER_ID_REQUIRED, id));
             return;
         }
-        let issued = id.trim_start_matches("member-").parse().is_ok_and(|number: u64| number <= self.ids);
-        if !issued {
+        // As Kafka does: whose session was over is unknown for good. So a member whose join is answered knows that
+        // nobody was given what it owns.
+        if !self.pending.remove(&id) && !self.members.contains_key(&id) {
             answers.push(refuse(ErrorCode::UNKNOWN_MEMBER_ID, id));
             return;
         }

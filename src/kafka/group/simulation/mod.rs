@@ -356,13 +356,9 @@ fn classic(assignors: &[Assignor], now: Instant) -> Member {
     Member::Classic(ClassicMember::new(membership(assignors, None), topics(), now))
 }
 
-/// Every case is some 300 things that happen, and 200 s of quiet.
-fn cases() -> ProptestConfig {
-    ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() }
-}
-
+// Every case is some 300 things that happen, and 200 s of quiet.
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(crate::kafka::simulated(200))]
 
     #[test]
     fn eager_members_never_share_and_leave_nothing_out(seed in any::<u64>(), steps in 0_usize..300) {

@@ -280,14 +280,8 @@ impl World {
     }
 }
 
-/// As many as `PROPTEST_CASES` says, else 10,000.
-fn cases() -> ProptestConfig {
-    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
-    if is_set { ProptestConfig::default() } else { ProptestConfig::with_cases(10_000) }
-}
-
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(crate::kafka::simulated(10_000))]
 
     #[test]
     fn every_record_is_stored_once_and_in_order(seed in any::<u64>(), steps in 0_usize..200) {
