@@ -43,6 +43,9 @@ pub(crate) struct ClassicMember {
     heartbeat_at: Instant,
     /// When the coordinator last began, or later, to count the time of this member's session.
     heard_at: Instant,
+    /// When the group was last known to be at rest, or earlier: whoever does not join within the time for that, counted
+    /// from when it is no longer, is thrown out, though its heartbeats are answered.
+    at_rest_at: Instant,
     failures: u32,
     not_before: Option<Instant>,
     /// For a leader, the partitions that it shared out.
@@ -99,6 +102,7 @@ impl ClassicMember {
             sent_at: now,
             heartbeat_at: now,
             heard_at: now,
+            at_rest_at: now,
             failures: 0,
             not_before: None,
             led: None,
@@ -272,7 +276,9 @@ impl ClassicMember {
 
     pub(crate) fn lease(&self) -> Option<Instant> {
         let holds = matches!(self.phase, Phase::Stable | Phase::Revoking { .. }) || !self.owned.is_empty();
-        holds.then(|| self.heard_at + self.membership.session_timeout)
+        let session = self.heard_at + self.membership.session_timeout;
+        let rebalance = self.at_rest_at + self.membership.max_poll_interval;
+        holds.then(|| session.min(rebalance))
     }
 
     /// When others have the partitions. A member that waits for the others to join, or for the leader, is kept by the
@@ -307,6 +313,7 @@ impl ClassicMember {
             code => return self.on_code(code, now),
         }
         self.heard(now);
+        self.at_rest_at = now;
         self.member_id = response.member_id.to_string();
         self.generation = response.generation_id;
         let offered = response.protocol_name.as_ref().and_then(|name| Assignor::named(name));
@@ -350,6 +357,7 @@ impl ClassicMember {
             return self.fail(ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
         };
         self.heard(now);
+        self.at_rest_at = now;
         let share: BTreeSet<TopicPartition> = share.into_iter().collect();
         (self.last_share, self.owned_since) = (share.clone(), self.generation);
         let gone: BTreeSet<_> = self.owned.difference(&share).cloned().collect();
@@ -372,7 +380,10 @@ impl ClassicMember {
     /// What any request of a member may be answered with.
     fn on_code(&mut self, code: ErrorCode, now: Instant) {
         match code {
-            ErrorCode::NONE => self.heard(self.sent_at),
+            ErrorCode::NONE => {
+                self.heard(self.sent_at);
+                self.at_rest_at = self.sent_at;
+            }
             ErrorCode::REBALANCE_IN_PROGRESS => {
                 self.heard(self.sent_at);
                 self.rejoin();

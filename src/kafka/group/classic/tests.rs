@@ -254,3 +254,31 @@ fn whoever_waits_to_join_reads_until_its_session_may_be_over_and_keeps_what_it_h
         }
     }
 }
+
+#[test]
+fn whoever_does_not_give_up_in_time_has_lost_it_though_its_heartbeats_are_answered() {
+    let mut alone = Alone::new(Assignor::Range);
+    alone.settle(&[("t", 0)]);
+    let most = alone.member.membership.max_poll_interval;
+    let thrown_out = alone.now + most;
+    for second in 0..most.as_secs() {
+        alone.pass(1);
+        let actions = alone.actions();
+        match &actions[..] {
+            [Action::Send { request: Request::Heartbeat(_), .. }] => {}
+            [Action::Revoke { .. }, Action::Send { request: Request::Heartbeat(_), .. }] if second == 1 => {}
+            _ if alone.now == thrown_out => {
+                let lost = Action::Lost(vec![TopicPartition::new("t", 0)]);
+                assert!(
+                    matches!(&actions[..], [first, Action::Send { .. }] if *first == lost),
+                    "{actions:?}"
+                );
+                return;
+            }
+            _ => panic!("{second} {actions:?}"),
+        }
+        alone.is_told(ErrorCode::REBALANCE_IN_PROGRESS);
+        assert!(alone.member.lease().is_some_and(|until| until <= thrown_out));
+    }
+    panic!("it goes on for ever");
+}

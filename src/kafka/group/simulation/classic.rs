@@ -189,7 +189,7 @@ impl ClassicCoordinator {
             }
         }
         if !matches!(self.phase, Phase::Preparing { .. }) {
-            self.phase = Phase::Preparing { until: now + REBALANCE };
+            self.phase = Phase::Preparing { until: now + REBALANCE + DELAY };
         }
         if self.members.values().all(|known| known.joins.is_some()) {
             self.complete(now, answers);
