@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import re
 import select
 import signal
 import socket
@@ -130,6 +132,25 @@ def test_persist_follows_the_topic(kafka, ours, listener):
         subscribe.wait(10)
 
 
+def test_publishing_that_takes_long_says_on_a_terminal_how_far_it_is(kafka, ours, plain):
+    topic = kafka.new_topic()
+    terminal, stderr = pty.openpty()
+    publish = ours.start("publish", *plain.options, plain.url(topic), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         stderr=stderr)
+    os.close(stderr)
+    for number in range(3):
+        publish.stdin.write(json.dumps({"number": number}).encode() + b"\n")
+    publish.stdin.flush()
+    shown = read_until(terminal, rb"\r3 published, \d+ a second\x1b\[K")
+    publish.stdin.close()
+    shown += read_until(terminal, rb"\n")
+    assert publish.wait(10) == 0
+    assert publish.stdout.read() == b""
+    # The line is taken back before the last word.
+    assert re.fullmatch(rb"(\r\d published, \d+ a second\x1b\[K)+\r\x1b\[Kpublished 3 messages\r\n", shown)
+    os.close(terminal)
+
+
 def ends_within_a_second(process, how=signal.SIGINT):
     """Ends it by this signal; the exit code."""
     try:
@@ -142,6 +163,15 @@ def ends_within_a_second(process, how=signal.SIGINT):
         return code
     finally:
         process.kill()
+
+
+def read_until(terminal, pattern):
+    """What a terminal shows, until something of it looks like this."""
+    shown = b""
+    while not re.search(pattern, shown):
+        assert select.select([terminal], [], [], 60)[0], shown
+        shown += os.read(terminal, 4096)
+    return shown
 
 
 def wait_until(holds, seconds=20):

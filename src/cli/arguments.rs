@@ -6,14 +6,14 @@ mod broker;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "broker")]
 pub(super) use self::broker::{BrokerArguments, ListenAddress};
 use crate::models::{Registry, WireForm};
 use crate::stream::{self, StartPosition};
-use crate::wire::Compression;
+use crate::wire::Compressor;
 
 /// Publish and follow astronomical alerts on Kafka.
 #[derive(Debug, Parser)]
@@ -98,9 +98,10 @@ pub(super) struct PublishArguments {
     #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Json)]
     pub(super) wire: Form,
 
-    /// How messages are compressed on their way and on the topic
-    #[arg(long, value_name = "CODEC", default_value = "none", value_parser = compression())]
-    pub(super) compression: Compression,
+    /// How messages are compressed on their way and on the topic: none, gzip, snappy, lz4 or zstd; gzip:1 to gzip:9 and
+    /// zstd:1 to zstd:22 are from fast to small
+    #[arg(long, value_name = "CODEC[:LEVEL]", default_value_t)]
+    pub(super) compression: Compressor,
 
     /// Give up on what is not acknowledged within this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "120")]
@@ -288,10 +289,6 @@ pub(super) fn parse(registry: &Registry) -> Result<Arguments, clap::Error> {
         publish.mut_arg("format", |format| format.value_parser(PossibleValuesParser::new(registry.names())))
     });
     Arguments::from_arg_matches(&command.try_get_matches()?)
-}
-
-fn compression() -> impl TypedValueParser<Value = Compression> {
-    PossibleValuesParser::new(["none", "gzip", "snappy", "lz4", "zstd"]).try_map(|name| name.parse())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -13,6 +13,7 @@ mod interrupt;
 mod list_topics;
 mod log;
 mod output;
+mod progress;
 mod publish;
 mod subscribe;
 

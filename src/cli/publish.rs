@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::arguments::PublishArguments;
 use super::interrupt::Interrupt;
+use super::progress::Progress;
 use super::{Failure, Outcome, connect, say};
 use crate::models::{JsonBlob, MessageModel, ModelError, Registry};
 use crate::stream::{Delivery, Producer, WriteError};
@@ -38,14 +39,23 @@ pub(super) async fn run(arguments: PublishArguments, registry: Registry, interru
         producer = writer.open() => producer?,
         () = interrupt.heard() => return Err(Failure::Reported("interrupted; nothing was published".to_owned())),
     };
+    let is_typed = matches!(input, Input::Lines) && io::stdin().is_terminal();
+    let mut progress = Progress::new(arguments.verbosity.quiet, is_typed);
     let published = tokio::select! {
         published = publish(&producer, input, models) => published,
         () = interrupt.heard() => Err(PublishFailure::Interrupted),
+        never = progress.show(|| producer.acknowledged()) => match never {},
     };
+    progress.clear();
     let acknowledged = producer.acknowledged();
     match published {
         Ok(()) => {
-            tracing::info!("published {}", messages(acknowledged));
+            let published = format!("published {}", messages(acknowledged));
+            if progress.is_wanted() {
+                say(&published)
+            } else {
+                tracing::info!("{published}")
+            }
             Ok(())
         }
         Err(reason) => Err(PublishFailure::Partly { acknowledged, reason: Box::new(reason) }.into()),

@@ -11,7 +11,7 @@ use super::headers::{FORMAT, Header, ID, SENDER, TEST};
 use super::{HopUrl, OpenError, Stream};
 use crate::kafka::{self, Delivery, ProduceError};
 use crate::models::{MessageModel, ModelError, WireForm};
-use crate::wire::record::Compression;
+use crate::wire::record::Compressor;
 
 /// How to write; made by [`Stream::writer`].
 ///
@@ -26,7 +26,7 @@ pub struct WriterBuilder {
     url: String,
     form: WireForm,
     test: bool,
-    compression: Compression,
+    compressor: Compressor,
     delivery_timeout: Duration,
 }
 
@@ -37,7 +37,7 @@ impl WriterBuilder {
             url: url.to_owned(),
             form: WireForm::default(),
             test: false,
-            compression: Compression::None,
+            compressor: Compressor::default(),
             delivery_timeout: Duration::from_secs(120),
         }
     }
@@ -54,9 +54,10 @@ impl WriterBuilder {
         self
     }
 
-    /// How messages are compressed on their way and in the log.
-    pub fn compression(mut self, compression: Compression) -> Self {
-        self.compression = compression;
+    /// How messages are compressed on their way and in the log: a [`Compression`](crate::wire::Compression), or one at a
+    /// level ([`Compressor::at_level`]).
+    pub fn compression(mut self, compressor: impl Into<Compressor>) -> Self {
+        self.compressor = compressor.into();
         self
     }
 
@@ -77,11 +78,8 @@ impl WriterBuilder {
         let url: HopUrl = self.url.parse()?;
         let topic = url.topic_to_write()?.shared();
         let (client, sender) = self.stream.connect(&url).await?;
-        let inner = client
-            .producer()
-            .compression(self.compression)
-            .delivery_timeout(self.delivery_timeout)
-            .build()?;
+        let inner =
+            client.producer().compression(self.compressor).delivery_timeout(self.delivery_timeout).build()?;
         let packer = Packer { sender: sender.map(Bytes::from), test: self.test, form: self.form };
         Ok(Producer { inner, topic, packer })
     }

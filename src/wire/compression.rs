@@ -10,15 +10,18 @@
 //! | lz4 | one frame of independent 64 KiB blocks | any number of joined frames; those of old messages with their wrong checksum |
 //! | zstd | one frame | any number of joined frames, with windows up to 128 MiB |
 
+mod compressor;
+mod snappy;
+
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::str::FromStr;
 
 use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use lz4_flex::frame::FrameDecoder;
 use structured_zstd::decoding::StreamingDecoder;
-use structured_zstd::encoding::{CompressionLevel, compress_slice_to_vec};
+
+pub use self::compressor::{Compressor, UnknownCompressor};
 
 /// How a batch's records are compressed. Kafka's `compression.type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -174,31 +177,6 @@ pub(super) fn decompress_legacy(
     decompress(codec, &mended, limit)
 }
 
-/// `data` compressed.
-///
-/// # Errors
-///
-/// [`CompressionError::Damaged`] with the codec's words; writing to memory gives it no reason to fail.
-pub(super) fn compress(codec: Compression, data: &[u8]) -> Result<Vec<u8>, CompressionError> {
-    let failed = |error: &dyn fmt::Display| CompressionError::Damaged { codec, reason: error.to_string() };
-    match codec {
-        Compression::None => Ok(data.to_vec()),
-        Compression::Gzip => {
-            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(data).and_then(|()| encoder.finish()).map_err(|error| failed(&error))
-        }
-        Compression::Snappy => snappy::compress(data),
-        Compression::Lz4 => {
-            // What Kafka's own clients write, and all of them read.
-            let frame = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
-            let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
-            encoder.write_all(data).map_err(|error| failed(&error))?;
-            encoder.finish().map_err(|error| failed(&error))
-        }
-        Compression::Zstd => Ok(compress_slice_to_vec(data, CompressionLevel::Fastest)),
-    }
-}
-
 fn read_up_to(
     codec: Compression,
     decoder: impl Read,
@@ -243,82 +221,15 @@ fn xxh32_second_byte(data: &[u8]) -> u8 {
     second
 }
 
-/// Snappy, raw and in the framing of Java's library (xerial), which has a header and then blocks with their lengths.
-mod snappy {
-    use super::{Compression, CompressionError};
-
-    const MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
-    /// The magic number, and two versions of four bytes.
-    const HEADER_BYTES: usize = 16;
-    const BLOCK_BYTES: usize = 32 * 1024;
-    /// A copy of 64 bytes takes at least two.
-    const MOST_RATIO: usize = 32;
-
-    pub(super) fn decompress(data: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
-        let mut out = Vec::new();
-        let Some(mut rest) =
-            data.strip_prefix(&MAGIC).and_then(|rest| rest.get(HEADER_BYTES - MAGIC.len()..))
-        else {
-            append_block(data, &mut out, limit)?;
-            return Ok(out);
-        };
-        while !rest.is_empty() {
-            let (prefix, behind) =
-                rest.split_first_chunk().ok_or_else(|| damaged("a block's length is cut off"))?;
-            let length = usize::try_from(i32::from_be_bytes(*prefix))
-                .map_err(|_| damaged("a block's length is negative"))?;
-            let (block, behind) = behind
-                .split_at_checked(length)
-                .ok_or_else(|| damaged("a block is longer than what is left"))?;
-            append_block(block, &mut out, limit)?;
-            rest = behind;
-        }
-        Ok(out)
-    }
-
-    pub(super) fn compress(data: &[u8]) -> Result<Vec<u8>, CompressionError> {
-        let mut out = Vec::with_capacity(data.len() / 2);
-        out.extend_from_slice(&MAGIC);
-        // The version, and the oldest that can read it.
-        out.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 1]);
-        let mut encoder = snap::raw::Encoder::new();
-        for block in data.chunks(BLOCK_BYTES) {
-            let compressed = encoder.compress_vec(block).map_err(|error| damaged(error.to_string()))?;
-            let length = i32::try_from(compressed.len()).map_err(|error| damaged(error.to_string()))?;
-            out.extend_from_slice(&length.to_be_bytes());
-            out.extend_from_slice(&compressed);
-        }
-        Ok(out)
-    }
-
-    /// A block states its own length, which is believed only as far as the block could make it true.
-    fn append_block(block: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), CompressionError> {
-        let codec = Compression::Snappy;
-        let stated = snap::raw::decompress_len(block).map_err(|error| damaged(error.to_string()))?;
-        if stated > block.len().saturating_mul(MOST_RATIO) {
-            return Err(damaged("a block states more bytes than it can hold"));
-        }
-        let start = out.len();
-        let end = start.saturating_add(stated);
-        if end > limit {
-            return Err(CompressionError::TooLarge { codec, limit });
-        }
-        out.resize(end, 0);
-        let room = out.get_mut(start..).unwrap_or_default();
-        snap::raw::Decoder::new().decompress(block, room).map_err(|error| damaged(error.to_string()))?;
-        Ok(())
-    }
-
-    fn damaged(reason: impl Into<String>) -> CompressionError {
-        CompressionError::Damaged { codec: Compression::Snappy, reason: reason.into() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn compress(codec: Compression, data: &[u8]) -> Result<Vec<u8>, CompressionError> {
+        Compressor::from(codec).compress(data)
+    }
 
     const ALL: [Compression; 5] =
         [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];

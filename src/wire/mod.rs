@@ -23,4 +23,4 @@ pub mod record;
 pub use kafka_protocol::messages;
 
 pub use api::{VersionRange, spoken};
-pub use compression::{Compression, CompressionError, UnknownCompression};
+pub use compression::{Compression, CompressionError, Compressor, UnknownCompression, UnknownCompressor};

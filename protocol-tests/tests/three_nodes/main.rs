@@ -1,5 +1,5 @@
-//! What a consumer makes of what happens among the nodes of an Apache Kafka: an unclean election of a leader, and replicas
-//! that are nearer than it.
+//! What clients make of what happens among the nodes of an Apache Kafka: an unclean election of a leader, replicas that
+//! are nearer than it, nodes that are killed while a million records are written.
 //!
 //! `KAFKA_CLUSTER_DIR` is the directory of one with three nodes, which `scripts/kafka start --nodes 3 --dir DIRECTORY`
 //! has started. Without it all of it fails.
@@ -14,4 +14,5 @@
 
 mod cluster;
 mod nearest_replica;
+mod producing;
 mod truncation;

@@ -13,7 +13,7 @@ use crate::kafka::error::Error;
 use crate::kafka::partitioner::Partitioner;
 use crate::kafka::settings::FOREVER;
 use crate::kafka::transaction::{Coordinator, TransactionalProducer};
-use crate::wire::record::Compression;
+use crate::wire::record::Compressor;
 
 /// How to write; made by [`Client::producer`](crate::kafka::Client::producer).
 ///
@@ -37,7 +37,7 @@ pub struct ProducerBuilder {
 impl ProducerBuilder {
     pub(in crate::kafka) fn new(cluster: Arc<Cluster>) -> Self {
         let limits = Limits {
-            compression: Compression::None,
+            compressor: Compressor::default(),
             batch_bytes: 256 * 1024,
             request_bytes: 1024 * 1024,
             record_bytes: 1_000_000,
@@ -55,9 +55,10 @@ impl ProducerBuilder {
         }
     }
 
-    /// How batches are compressed. Kafka's `compression.type`.
-    pub fn compression(mut self, compression: Compression) -> Self {
-        self.limits.compression = compression;
+    /// How batches are compressed, where that makes them smaller. Kafka's `compression.type`, and with
+    /// [`Compressor::at_level`] its `compression.gzip.level` and the like.
+    pub fn compression(mut self, compressor: impl Into<Compressor>) -> Self {
+        self.limits.compressor = compressor.into();
         self
     }
 

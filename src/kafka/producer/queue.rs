@@ -19,7 +19,7 @@ use super::record::Completion;
 use crate::kafka::backoff::Backoff;
 use crate::kafka::error::Error;
 use crate::wire::record::{
-    BatchBuilder, Batches, Compression, DecodeLimits, HeaderParts, HeaderRef, ProducerStamp, RecordError,
+    BatchBuilder, Batches, Compressor, DecodeLimits, HeaderParts, HeaderRef, ProducerStamp, RecordError,
     restamp,
 };
 
@@ -179,7 +179,7 @@ impl Queue {
         (key, value): (Option<&[u8]>, Option<&[u8]>),
         headers: &[impl HeaderParts],
         bytes: usize,
-        (compression, batch_bytes): (Compression, usize),
+        (compressor, batch_bytes): (Compressor, usize),
         now: Instant,
     ) -> Result<(Arc<Completion>, i64), RecordError> {
         let is_full =
@@ -188,7 +188,7 @@ impl Queue {
             self.close_open();
         }
         let open = self.open.get_or_insert_with(|| OpenBatch {
-            builder: BatchBuilder::new(compression),
+            builder: BatchBuilder::new(compressor),
             completion: Arc::default(),
             created: now,
             bytes: 0,
@@ -358,14 +358,14 @@ impl Queue {
     pub(super) fn split(
         &mut self,
         ticket: Ticket,
-        compression: Compression,
+        compressor: Compressor,
         tickets: [Ticket; 2],
     ) -> Option<usize> {
         let at = self.sent.iter().position(|batch| batch.ticket == ticket)?;
         let batch = self.sent.get(at).filter(|batch| batch.count > 1)?;
         let first_count = batch.count / 2;
         let sequences = [batch.base_sequence, sequence_after(batch.base_sequence, first_count)];
-        let [first, second] = halves(&batch.records, first_count, compression)?;
+        let [first, second] = halves(&batch.records, first_count, compressor)?;
         let [first_stamp, second_stamp] = sequences.map(|sequence| self.stamp(sequence));
         let records = [first.finish(first_stamp).ok()?, second.finish(second_stamp).ok()?];
         let whole = self.sent.remove(at)?;
@@ -579,9 +579,9 @@ pub(super) fn sequence_after(sequence: i32, records: i32) -> i32 {
 }
 
 /// The first records of a batch, and the others.
-fn halves(records: &Bytes, first: i32, compression: Compression) -> Option<[BatchBuilder; 2]> {
+fn halves(records: &Bytes, first: i32, compressor: Compressor) -> Option<[BatchBuilder; 2]> {
     let batch = Batches::new(records.clone(), DecodeLimits::default()).next()?.ok()?;
-    let mut halves = [BatchBuilder::new(compression), BatchBuilder::new(compression)];
+    let mut halves = [BatchBuilder::new(compressor), BatchBuilder::new(compressor)];
     for record in batch.records() {
         let record = record.ok()?;
         let headers: Result<Vec<_>, _> = record

@@ -20,7 +20,7 @@ use crate::kafka::partitioner::sticky::{Backlog, Sticky};
 use crate::kafka::partitioner::{Partitioner, Place as _, Placement, Unplaced};
 use crate::kafka::topic_partition::TopicPartition;
 use crate::wire::error_code::{ErrorCode, Reaction};
-use crate::wire::record::{Compression, RecordError};
+use crate::wire::record::{Compressor, RecordError};
 
 /// Requests to one broker that have not been answered.
 const MOST_IN_FLIGHT: usize = 5;
@@ -30,7 +30,7 @@ const LEAST_BATCH_BYTES: usize = 1024;
 /// What is set once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    pub(super) compression: Compression,
+    pub(super) compressor: Compressor,
     /// A batch is closed when another record would take it beyond this, uncompressed.
     pub(super) batch_bytes: usize,
     /// Of all batches in one request, uncompressed; a larger batch goes alone.
@@ -148,7 +148,7 @@ impl Queues {
             return Err(no_such_partition(record, place, topic.partitions.len()));
         };
         let content = (record.key.as_deref(), record.value.as_deref());
-        let batch = (self.limits.compression, topic.batch_bytes);
+        let batch = (self.limits.compressor, topic.batch_bytes);
         let (completion, place) = queue
             .append(timestamp, content, &record.headers, bytes, batch, now)
             .map_err(|source| refused(name, "record", &source))?;
@@ -303,9 +303,9 @@ impl Queues {
     /// A batch that is too large for the topic goes in halves, and those after it are made smaller.
     fn split(&mut self, place: &Place) -> bool {
         let tickets = [self.next_ticket, self.next_ticket + 1];
-        let compression = self.limits.compression;
+        let compressor = self.limits.compressor;
         let Some(queue) = self.queue(place) else { return false };
-        let Some(bytes) = queue.split(place.ticket, compression, tickets) else { return false };
+        let Some(bytes) = queue.split(place.ticket, compressor, tickets) else { return false };
         self.next_ticket += 2;
         if let Some(topic) = self.topics.get_mut(&place.topic) {
             topic.batch_bytes = topic.batch_bytes.min(bytes / 2).max(LEAST_BATCH_BYTES);

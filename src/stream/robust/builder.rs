@@ -13,7 +13,7 @@ use crate::models::WireForm;
 use crate::stream::journal::{Fsync, Journal, JournalError};
 use crate::stream::producer::Packer;
 use crate::stream::{HopUrl, OpenError, Stream};
-use crate::wire::record::Compression;
+use crate::wire::record::Compressor;
 
 /// The least that a journal may be bounded by.
 const LEAST_MAX_BYTES: u64 = 64 * 1024;
@@ -32,7 +32,7 @@ pub struct RobustWriterBuilder {
     journal: PathBuf,
     form: WireForm,
     test: bool,
-    compression: Compression,
+    compressor: Compressor,
     fsync: Fsync,
     max_bytes: u64,
     record_bytes: usize,
@@ -46,7 +46,7 @@ impl RobustWriterBuilder {
             journal,
             form: WireForm::default(),
             test: false,
-            compression: Compression::None,
+            compressor: Compressor::default(),
             fsync: Fsync::Every(Duration::from_secs(1)),
             max_bytes: 1024 * 1024 * 1024,
             record_bytes: 1_000_000,
@@ -66,8 +66,8 @@ impl RobustWriterBuilder {
     }
 
     /// How messages are compressed on their way and in the log. The journal is not compressed.
-    pub fn compression(mut self, compression: Compression) -> Self {
-        self.compression = compression;
+    pub fn compression(mut self, compressor: impl Into<Compressor>) -> Self {
+        self.compressor = compressor.into();
         self
     }
 
@@ -132,7 +132,7 @@ impl RobustWriterBuilder {
             stream: self.stream,
             url,
             topic,
-            compression: self.compression,
+            compressor: self.compressor,
             record_bytes: self.record_bytes,
             fsync: self.fsync,
             max_bytes: self.max_bytes,

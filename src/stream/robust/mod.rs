@@ -23,7 +23,7 @@ use super::producer::Packer;
 use super::{HopUrl, Outgoing, Stream, WriteError};
 use crate::kafka::{ALL_CLEAR, ProduceError};
 use crate::models::MessageModel;
-use crate::wire::record::{Compression, HeaderRef, record_size};
+use crate::wire::record::{Compressor, HeaderRef, record_size};
 
 /// Writes messages to one topic by way of a journal on disk: each that was accepted is delivered, at least once, even
 /// if the process is killed and started again.
@@ -64,7 +64,7 @@ struct Shared {
     stream: Stream,
     url: HopUrl,
     topic: Arc<str>,
-    compression: Compression,
+    compressor: Compressor,
     record_bytes: usize,
     fsync: Fsync,
     max_bytes: u64,

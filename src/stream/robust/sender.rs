@@ -111,7 +111,7 @@ async fn connect(shared: &Shared) -> Producer {
 
 async fn open(shared: &Shared) -> Result<Producer, OpenError> {
     let (client, _) = shared.stream.connect(&shared.url).await?;
-    let producer = client.producer().compression(shared.compression).most_record_bytes(shared.record_bytes);
+    let producer = client.producer().compression(shared.compressor).most_record_bytes(shared.record_bytes);
     // The journal has no time-out; and a batch that is sent again by the producer itself keeps its place and is
     // written once.
     Ok(producer.delivery_timeout(Duration::MAX).build()?)

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::RecordError;
-use crate::wire::compression::{Compression, compress};
+use crate::wire::compression::{Compression, Compressor};
 
 pub(super) const HEADER_BYTES: usize = 61;
 const LENGTH_AT: usize = 8;
@@ -82,7 +82,7 @@ impl ProducerStamp {
 /// ```
 #[derive(Debug)]
 pub struct BatchBuilder {
-    compression: Compression,
+    compressor: Compressor,
     /// Room for the header, then the records.
     buffer: BytesMut,
     count: i32,
@@ -92,8 +92,9 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// An empty batch, to be compressed when it is finished.
-    pub fn new(compression: Compression) -> Self {
-        Self { compression, buffer: BytesMut::new(), count: 0, base_timestamp: 0, max_timestamp: 0 }
+    pub fn new(compressor: impl Into<Compressor>) -> Self {
+        let compressor = compressor.into();
+        Self { compressor, buffer: BytesMut::new(), count: 0, base_timestamp: 0, max_timestamp: 0 }
     }
 
     /// Appends a record; `timestamp` is in milliseconds since 1970 UTC.
@@ -155,13 +156,13 @@ impl BatchBuilder {
             self.buffer.put_bytes(0, HEADER_BYTES);
         }
         let mut written = Compression::None;
-        if self.compression != Compression::None {
+        if self.compressor.codec() != Compression::None {
             let records = self.buffer.get(HEADER_BYTES..).unwrap_or_default();
-            let compressed = compress(self.compression, records)?;
+            let compressed = self.compressor.compress(records)?;
             if compressed.len() < records.len() {
                 self.buffer.truncate(HEADER_BYTES);
                 self.buffer.put_slice(&compressed);
-                written = self.compression;
+                written = self.compressor.codec();
             }
         }
         let transactional = if stamp.transactional { TRANSACTIONAL_BIT } else { 0 };

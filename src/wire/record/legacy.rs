@@ -186,7 +186,7 @@ mod tests {
 
     use super::super::Batches;
     use super::*;
-    use crate::wire::compression::compress;
+    use crate::wire::compression::Compressor;
 
     fn message(
         offset: i64,
@@ -245,7 +245,7 @@ mod tests {
                 [message(a, version, 0, 10, None, Some(b"a")), message(b, version, 0, 11, None, Some(b"b"))]
                     .concat()
             };
-            let relative = compress(codec, &inner(1, [0, 2])).unwrap();
+            let relative = Compressor::from(codec).compress(&inner(1, [0, 2])).unwrap();
             let wrapped = message(42, 1, attributes, 11, None, Some(&relative));
             assert_eq!(
                 read(&wrapped),
@@ -253,7 +253,7 @@ mod tests {
                 "{codec}"
             );
 
-            let absolute = compress(codec, &inner(0, [41, 42])).unwrap();
+            let absolute = Compressor::from(codec).compress(&inner(0, [41, 42])).unwrap();
             let wrapped = message(42, 0, attributes, 0, None, Some(&absolute));
             assert_eq!(
                 read(&wrapped),
@@ -276,7 +276,8 @@ mod tests {
         assert!(matches!(error(message(5, 1, 4, 0, None, Some(b""))), RecordError::Unknown { .. }));
         assert!(matches!(error(message(5, 1, 1, 0, None, None)), RecordError::Truncated { .. }));
         assert!(matches!(error(message(-1, 1, 0, 0, None, None)), RecordError::Impossible { .. }));
-        let nested = compress(Compression::Gzip, &message(0, 1, 1, 0, None, Some(b"x"))).unwrap();
+        let nested =
+            Compressor::from(Compression::Gzip).compress(&message(0, 1, 1, 0, None, Some(b"x"))).unwrap();
         assert!(matches!(error(message(5, 1, 1, 0, None, Some(&nested))), RecordError::Impossible { .. }));
     }
 
@@ -284,7 +285,7 @@ mod tests {
         #[test]
         fn damage_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
             let inner = message(0, 1, 0, 1, Some(b"k"), Some(b"v"));
-            let wrapped = compress(Compression::Gzip, &inner).unwrap();
+            let wrapped = Compressor::from(Compression::Gzip).compress(&inner).unwrap();
             let mut bytes = [message(5, 0, 0, 0, None, Some(b"a")), message(6, 1, 1, 0, None, Some(&wrapped))].concat();
             let at = at.index(bytes.len());
             bytes[at] = byte;

@@ -21,7 +21,7 @@ pub use self::batch::{Batch, Batches, ControlType, TimestampType, last_leader_ep
 pub use self::builder::{BatchBuilder, HeaderRef, ProducerStamp, record_size, restamp};
 pub(crate) use self::builder::{HeaderParts, size_of_parts};
 pub use self::records::{Header, Headers, Record, Records};
-pub use super::compression::{Compression, CompressionError};
+pub use super::compression::{Compression, CompressionError, Compressor};
 
 /// What a peer may make this client hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,7 +26,7 @@ pub(super) fn snapshot(leaders: &[i32]) -> Snapshot {
 
 pub(super) fn limits() -> Limits {
     Limits {
-        compression: Compression::None,
+        compressor: Compressor::default(),
         batch_bytes: 200,
         request_bytes: 1000,
         record_bytes: 1000,
