@@ -52,9 +52,9 @@ pub(super) async fn run(arguments: PublishArguments, registry: Registry, interru
         Ok(()) => {
             let published = format!("published {}", messages(acknowledged));
             if progress.is_wanted() {
-                say(&published)
+                say(&published);
             } else {
-                tracing::info!("{published}")
+                tracing::info!("{published}");
             }
             Ok(())
         }

@@ -1,16 +1,16 @@
 //! Writing to topics: nothing acknowledged is lost, nothing is doubled, order is kept per partition.
 //!
 //! [`Producer::send`] encodes a record straight into the batch of its partition; a task of the producer's own sends
-//! what is ready. `queues` decides what that is, with a `queue` for each partition; `sender` moves bytes, `record` is
-//! what users hold.
+//! what is ready. `queues` decides what that is, with a `queue` for each partition; `sender` moves bytes, `record` and
+//! `delivery` are what users hold.
 
 mod builder;
+mod delivery;
 mod queue;
 mod queues;
 mod record;
 mod sender;
 
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,11 +18,12 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
 pub use self::builder::{Acks, ProducerBuilder};
-pub use self::record::{Acknowledged, Delivery, ProduceError, Record};
+pub use self::delivery::Delivery;
+pub use self::record::{Acknowledged, ProduceError, Record};
 
+use self::delivery::Completion;
 use self::queue::Identity;
 use self::queues::{Limits, Queues};
-use self::record::Completion;
 use super::cluster::Cluster;
 use super::metadata::Snapshot;
 use super::transaction::Coordinator;
@@ -155,7 +156,7 @@ impl Producer {
         };
         self.shared.work.notify_one();
         for completion in outstanding {
-            poll_fn(|cx| completion.poll_all(cx)).await;
+            completion.settled().await;
         }
         self.shared.queues().first_failure.take().map_or(Ok(()), Err)
     }

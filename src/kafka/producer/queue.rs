@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::record::Completion;
+use super::delivery::Completion;
 use crate::kafka::backoff::Backoff;
 use crate::kafka::error::Error;
 use crate::wire::record::{

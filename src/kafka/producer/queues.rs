@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::delivery::{Completion, Delivery};
 use super::queue::{Fate, Identity, Load, Queue, Setback, Settled, Ticket};
-use super::record::{Acknowledged, Completion, Delivery, ProduceError, Record};
+use super::record::{Acknowledged, ProduceError, Record};
 use crate::kafka::error::Error;
 use crate::kafka::metadata::{BrokerId, Snapshot};
 use crate::kafka::partitioner::round_robin::RoundRobin;
@@ -152,7 +153,7 @@ impl Queues {
         let (completion, place) = queue
             .append(timestamp, content, &record.headers, bytes, batch, now)
             .map_err(|source| refused(name, "record", &source))?;
-        Ok((Delivery { completion, place }, queue.wants_a_look()))
+        Ok((Delivery::new(completion, place), queue.wants_a_look()))
     }
 
     /// The requests that may be sent now, by broker, in the order in which they are to be sent. What is returned counts

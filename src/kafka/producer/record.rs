@@ -1,10 +1,7 @@
-//! What a producer sends: [`Record`], and what comes back: [`Delivery`].
+//! What a producer sends: [`Record`], and what comes back: [`Acknowledged`], or why not.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -185,96 +182,4 @@ fn maybe(written: bool) -> &'static str {
 
 fn reason(last: Option<&Error>) -> String {
     last.map_or_else(|| "no broker could be asked".to_owned(), ToString::to_string)
-}
-
-/// The acknowledgement of one record, to be awaited or not: the record is on its way either way, and what became of
-/// it shows in [`flush`](super::Producer::flush) too. Dropping it does not take the record back.
-#[derive(Debug)]
-#[must_use = "await it, or rely on `flush` to learn of failures"]
-pub struct Delivery {
-    pub(super) completion: Arc<Completion>,
-    /// The record's place in its batch.
-    pub(super) place: i64,
-}
-
-impl Future for Delivery {
-    type Output = Result<Acknowledged, ProduceError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.completion.poll_record(self.place, cx)
-    }
-}
-
-/// What became of a batch: written once, read by everyone who waits for one of its records.
-#[derive(Debug, Default)]
-pub(in crate::kafka) struct Completion {
-    resolution: OnceLock<Resolution>,
-    waiting: Mutex<Vec<Waker>>,
-}
-
-#[derive(Debug)]
-enum Resolution {
-    /// Where the first record of the batch stands.
-    Done(Result<Acknowledged, ProduceError>),
-    /// It went on in two: the records before this place, and the others.
-    Split(i64, [Arc<Completion>; 2]),
-}
-
-impl Completion {
-    pub(super) fn complete(&self, outcome: Result<Acknowledged, ProduceError>) {
-        self.resolve(Resolution::Done(outcome));
-    }
-
-    /// What becomes of the records before this place, and of the others.
-    pub(super) fn split(&self, at: i64) -> [Arc<Self>; 2] {
-        let parts: [Arc<Self>; 2] = Default::default();
-        self.resolve(Resolution::Split(at, parts.clone()));
-        parts
-    }
-
-    /// What became of the record at this place.
-    pub(super) fn poll_record(
-        &self,
-        place: i64,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Acknowledged, ProduceError>> {
-        match ready!(self.poll(cx)) {
-            Resolution::Done(outcome) => Poll::Ready(outcome.clone().map(|first| Acknowledged {
-                offset: first.offset.map(|base| base.saturating_add(place)),
-                ..first
-            })),
-            Resolution::Split(at, [first, _]) if place < *at => first.poll_record(place, cx),
-            Resolution::Split(at, [_, second]) => second.poll_record(place.saturating_sub(*at), cx),
-        }
-    }
-
-    /// Ready when it is known of all records what became of them.
-    pub(in crate::kafka) fn poll_all(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match ready!(self.poll(cx)) {
-            Resolution::Done(_) => Poll::Ready(()),
-            Resolution::Split(_, [first, second]) => {
-                ready!(first.poll_all(cx));
-                second.poll_all(cx)
-            }
-        }
-    }
-
-    fn resolve(&self, resolution: Resolution) {
-        let _ = self.resolution.set(resolution);
-        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        waiting.into_iter().for_each(Waker::wake);
-    }
-
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<&Resolution> {
-        if let Some(resolution) = self.resolution.get() {
-            return Poll::Ready(resolution);
-        }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
-        }
-        drop(waiting);
-        // It may have been resolved between the first look and the lock.
-        self.resolution.get().map_or(Poll::Pending, Poll::Ready)
-    }
 }

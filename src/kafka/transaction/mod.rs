@@ -5,7 +5,6 @@
 
 mod coordinator;
 
-use std::future::poll_fn;
 use std::sync::Arc;
 
 pub(super) use self::coordinator::Coordinator;
@@ -133,7 +132,7 @@ impl TransactionalProducer {
     async fn give_up_records(&self) {
         self.producer.give_up_waiting();
         for completion in self.producer.outstanding() {
-            poll_fn(|cx| completion.poll_all(cx)).await;
+            completion.settled().await;
         }
     }
 
