@@ -67,6 +67,14 @@ impl Peer {
         peer
     }
 
+    /// Connects to write to a topic of one partition by name, and waits until that can be done.
+    pub async fn for_topic(address: &str, name: &str) -> (Self, Topic) {
+        let mut peer = Self::connect_to(address).await;
+        let topic = Topic { name: name.to_owned(), id: uuid::Uuid::nil() };
+        peer.wait_for(&topic, 1).await;
+        (peer, topic)
+    }
+
     /// Another connection to the same broker.
     pub async fn another(&self) -> Self {
         let stream = TcpStream::connect(&self.address).await.unwrap();
@@ -163,14 +171,19 @@ impl Peer {
         let created = self.ask(request).await;
         assert_eq!(created.topics[0].error_code, 0, "{:?}", created.topics[0].error_message);
         let topic = Topic { name, id: created.topics[0].topic_id };
-        // A Kafka makes it known to its brokers a little later.
+        self.wait_for(&topic, partitions).await;
+        topic
+    }
+
+    /// Waits until the partitions of a new topic can be used: a Kafka makes it known to its brokers a little later.
+    async fn wait_for(&mut self, topic: &Topic, partitions: i32) {
         for _ in 0..200 {
             let mut up = true;
             for partition in 0..partitions {
-                up &= self.offset_in(&topic, partition, -1, 0).await.2 == ErrorCode::NONE;
+                up &= self.offset_in(topic, partition, -1, 0).await.2 == ErrorCode::NONE;
             }
             if up {
-                return topic;
+                return;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }

@@ -29,9 +29,8 @@ struct Log {
 impl Log {
     async fn new() -> Self {
         let target = Target::real().await;
-        let topic =
-            Topic { name: target.topic_with(1, &[("segment.ms", "100")]).await, id: uuid::Uuid::nil() };
-        let peer = Peer::connect_to(&target.address).await;
+        let topic = target.topic_with(1, &[("segment.ms", "100")]).await;
+        let (peer, topic) = Peer::for_topic(&target.address, &topic).await;
         Self { target, topic, peer, time: now() - 1000 * STEP_MS }
     }
 

@@ -43,8 +43,7 @@ struct Writer {
 
 impl Writer {
     async fn connect(target: &Target) -> Self {
-        let mut peer = Peer::connect_to(&target.address).await;
-        let topic = Topic { name: target.topic.clone(), id: uuid::Uuid::nil() };
+        let (mut peer, topic) = Peer::for_topic(&target.address, &target.topic).await;
         let name = unique("transaction");
         let producer = init(&mut peer, &name).await;
         Self { peer, topic, name, producer, sequence: 0 }

@@ -4,7 +4,7 @@ use hop::kafka::{Record, StartOffset};
 use hop::wire::Compression;
 use hop::wire::record::TimestampType;
 use protocol_tests::consuming::{next, offsets, reader, to_end};
-use protocol_tests::peer::{Peer, Records, Topic, now};
+use protocol_tests::peer::{Peer, Records, now};
 use protocol_tests::target::Target;
 
 #[tokio::test]
@@ -43,8 +43,7 @@ async fn records_that_are_larger_than_every_limit_are_delivered() {
 async fn records_of_a_log_append_time_topic_have_the_time_of_the_broker() {
     let target = Target::new().await;
     let topic = target.topic_with(1, &[("message.timestamp.type", "LogAppendTime")]).await;
-    let mut peer = Peer::connect_to(&target.address).await;
-    let raw = Topic { name: topic.clone(), id: uuid::Uuid::nil() };
+    let (mut peer, raw) = Peer::for_topic(&target.address, &topic).await;
     let started = now();
     for compression in [Compression::None, Compression::Gzip] {
         let records =

@@ -20,8 +20,7 @@ struct Log {
 impl Log {
     async fn new() -> Self {
         let target = Target::new().await;
-        let topic = Topic { name: target.topic(1).await, id: uuid::Uuid::nil() };
-        let peer = Peer::connect_to(&target.address).await;
+        let (peer, topic) = Peer::for_topic(&target.address, &target.topic(1).await).await;
         Self { target, topic, peer }
     }
 
