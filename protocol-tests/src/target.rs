@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hop::broker::Broker;
-use hop::kafka::admin::{Admin, NewTopic};
-use hop::kafka::{Client, Error, Record};
+use hop::kafka::admin::{Admin, NewTopic, OffsetSpec};
+use hop::kafka::{Client, Error, Record, TopicPartition};
 use hop::wire::error_code::ErrorCode;
 
 /// A client of Kafka, or of a broker of ours, which ends with it.
@@ -93,11 +93,12 @@ impl Target {
         self.wait_for_leaders(name, partitions).await;
     }
 
+    /// That the cluster names a leader does not mean that it leads yet: it is asked.
     async fn wait_for_leaders(&self, name: &str, partitions: i32) {
+        let ends = (0..partitions).map(|number| (TopicPartition::new(name, number), OffsetSpec::Latest));
+        let ends: Vec<_> = ends.collect();
         eventually("the topic has leaders", async || {
-            let described = self.client.describe_topics(&[name]).await.unwrap();
-            let leaders = described[0].partitions.iter().filter(|partition| partition.leader.is_some());
-            leaders.count() == usize::try_from(partitions).unwrap()
+            self.admin.offsets(&ends).await.is_ok_and(|ends| ends.iter().all(|(_, end)| end.is_ok()))
         })
         .await;
     }
