@@ -10,11 +10,13 @@ use std::ops::Range;
 use serde_json::Number;
 
 use super::read::MAX_DEPTH;
-use super::scan::plain_prefix;
+use super::scan::{plain_number, plain_prefix};
 use super::write::python_float;
 
 /// As many digits as a double keeps, whatever they are: no shorter number reads back as the same.
 const SURE_DIGITS: usize = 15;
+/// From 1e16 on Python writes an exponent.
+const MOST_WHOLE_DIGITS: usize = 16;
 /// Fewer names than this are compared one by one; more are sorted first, so that no text takes time by its square.
 const FEW_NAMES: usize = 24;
 
@@ -79,10 +81,9 @@ impl Rewriter<'_> {
             self.names.push(name);
             self.separator(b':')?;
             self.value(depth + 1)?;
-            if self.closes(b'}')? {
+            if !self.goes_on(b'}')? {
                 break;
             }
-            self.separator(b',')?;
         }
         let differ = all_differ(self.bytes, self.names.get_mut(first_name..)?);
         self.names.truncate(first_name);
@@ -95,10 +96,9 @@ impl Rewriter<'_> {
         }
         loop {
             self.value(depth + 1)?;
-            if self.closes(b']')? {
+            if !self.goes_on(b']')? {
                 return Some(());
             }
-            self.separator(b',')?;
         }
     }
 
@@ -109,6 +109,23 @@ impl Rewriter<'_> {
         }
         self.at += 1;
         self.closes(bracket)
+    }
+
+    /// Whether a comma comes next, or this bracket.
+    #[inline]
+    fn goes_on(&mut self, bracket: u8) -> Option<bool> {
+        match *self.bytes.get(self.at..)? {
+            [b',', b' ', third, ..] if third > b' ' => {
+                self.at += 2;
+                Some(true)
+            }
+            [first, ..] if first == bracket => {
+                self.at += 1;
+                Some(false)
+            }
+            _ if self.closes(bracket)? => Some(false),
+            _ => self.separator(b',').map(|()| true),
+        }
     }
 
     /// Whether this bracket comes next; it is then stepped over. White space in front goes.
@@ -172,6 +189,15 @@ impl Rewriter<'_> {
     #[inline]
     fn number(&mut self) -> Option<()> {
         let rest = self.bytes.get(self.at..)?;
+        if let Some(length) = plain_number(rest) {
+            self.at += length;
+            return Some(());
+        }
+        self.long_number()
+    }
+
+    fn long_number(&mut self) -> Option<()> {
+        let rest = self.bytes.get(self.at..)?;
         let (negative, digits) = match rest {
             [b'-', digits @ ..] => (true, digits),
             digits => (false, digits),
@@ -186,11 +212,18 @@ impl Rewriter<'_> {
         match behind {
             [b'.', fraction @ ..] => {
                 let places = count_digits(fraction);
-                let is_sure = is_shortest(leading_zero, whole, fraction.get(..places)?);
-                if places == 0 || !is_sure || matches!(fraction.get(places), Some(b'e' | b'E')) {
+                let is_odd = places == 0
+                    || matches!(fraction.get(places), Some(b'e' | b'E'))
+                    || is_tiny(leading_zero, fraction)
+                    || whole > MOST_WHOLE_DIGITS;
+                let length = length + 1 + places;
+                let is_pythons = !is_odd
+                    && (is_shortest(whole, fraction.get(..places)?)
+                        || is_how_it_is_written(rest.get(..length)?));
+                if !is_pythons {
                     return self.odd_number();
                 }
-                self.at += length + 1 + places;
+                self.at += length;
                 Some(())
             }
             [b'e' | b'E', ..] => self.odd_number(),
@@ -255,12 +288,21 @@ impl Rewriter<'_> {
     }
 }
 
-/// Whether Python writes a float of these digits in just this way.
-fn is_shortest(leading_zero: bool, whole: usize, fraction: &[u8]) -> bool {
+/// Whether a float of these digits is written in just this way, as far as their number tells.
+fn is_shortest(whole: usize, fraction: &[u8]) -> bool {
     let trailing_zero = fraction.len() > 1 && fraction.last() == Some(&b'0');
-    // Below 1e-4 it writes an exponent.
-    let is_tiny = leading_zero && fraction.starts_with(b"0000");
-    whole + fraction.len() <= SURE_DIGITS && !trailing_zero && !is_tiny
+    whole + fraction.len() <= SURE_DIGITS && !trailing_zero
+}
+
+/// Below 1e-4 Python writes an exponent.
+fn is_tiny(leading_zero: bool, fraction: &[u8]) -> bool {
+    leading_zero && fraction.starts_with(b"0000")
+}
+
+/// Whether the float that this is has no shorter form, or another: most senders write all of a float's digits.
+fn is_how_it_is_written(number: &[u8]) -> bool {
+    let float: Option<f64> = std::str::from_utf8(number).ok().and_then(|text| text.parse().ok());
+    float.is_some_and(|float| zmij::Buffer::new().format(float).as_bytes() == number)
 }
 
 /// How many digits stand in front.
@@ -312,6 +354,10 @@ mod tests {
                 "[0.1, 0.05, 1e-05, 100000.0, 1.0, 1.2345678901234568e+16, -0.0, 1.1]",
             ),
             ("[214858061520016.62,123456789.123456789]", "[214858061520016.62, 123456789.12345679]"),
+            (
+                "[0.30000000000000004,0.1000000000000000055511151231257827,1234567890123456.7,9999999999999999.9]",
+                "[0.30000000000000004, 0.1, 1234567890123456.8, 1e+16]",
+            ),
         ] {
             assert_eq!(text(json).as_deref(), Some(expected));
         }
@@ -388,11 +434,14 @@ mod tests {
         #[test]
         fn it_says_what_reading_and_writing_says(json in r#"[\[\]{}:,"a\\n0-9.eE+ -]{0,24}"#) {
             text(&json);
+            // And with enough behind it for a number to be seen whole.
+            text(&format!("{json}{:16}", ""));
         }
 
         #[test]
         fn every_number_is_as_python_has_it(number in r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?") {
             text(&format!("[{number}]"));
+            text(&format!("[{number}, \"something behind\"]"));
         }
 
         #[test]

@@ -1,4 +1,4 @@
-//! How far a string goes on without anything special: most strings do to their end, and are copied whole.
+//! How far a string or number goes on without anything special: most do to their end, and are copied whole.
 
 /// As many bytes as are looked at together; the compiler makes a few vector instructions of it.
 const TOGETHER: usize = 32;
@@ -14,9 +14,53 @@ pub(super) fn plain_prefix(bytes: &[u8], plain: impl Fn(u8) -> bool) -> usize {
     whole + rest.iter().position(|&byte| !plain(byte)).unwrap_or(rest.len())
 }
 
+/// As many bytes of a number as are looked at together.
+const WINDOW: usize = 16;
+
+/// The length of the number at the front of `bytes`, if it is short, and Python writes it in just this way whatever its
+/// digits are: without an exponent, not below 1e-4, with no zero too many and fewer digits than a double keeps.
+#[inline]
+pub(super) fn plain_number(bytes: &[u8]) -> Option<usize> {
+    let window = bytes.first_chunk::<WINDOW>()?;
+    let negative = usize::from(window[0] == b'-');
+    let mut others = not_digits(u128::from_le_bytes(*window) >> (8 * negative));
+    let mut next_other = || {
+        let place = negative + usize::try_from(others.trailing_zeros() / 8).unwrap_or(WINDOW);
+        others &= others.wrapping_sub(1);
+        place
+    };
+    let point = next_other();
+    let leading_zero = window.get(negative) == Some(&b'0');
+    let whole = point - negative;
+    if whole == 0 || (leading_zero && whole > 1) {
+        return None;
+    }
+    match window.get(point)? {
+        b'.' => {
+            let end = next_other();
+            let places = end - point - 1;
+            let is_whole = !matches!(window.get(end)?, b'e' | b'E') && places > 0;
+            let zero_too_many = places > 1 && window.get(end - 1) == Some(&b'0');
+            let may_be_tiny = leading_zero && places > 4;
+            (is_whole && !zero_too_many && !may_be_tiny).then_some(end)
+        }
+        b'e' | b'E' => None,
+        // Python has no negative zero among its integers.
+        _ => (negative == 0 || !leading_zero).then_some(point),
+    }
+}
+
+/// The highest bit of each byte that is no digit, from the lowest byte up to the first such; those above may differ.
+#[inline]
+fn not_digits(text: u128) -> u128 {
+    const EACH: u128 = u128::MAX / 0xff;
+    let values = text ^ (EACH * 0x30);
+    (values.wrapping_add(EACH * 0x76) | values) & (EACH * 0x80)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::plain_prefix;
+    use super::{plain_number, plain_prefix};
 
     #[test]
     fn the_first_byte_that_is_not_plain_is_found_wherever_it_is() {
@@ -29,5 +73,41 @@ mod tests {
                 assert_eq!(plain_prefix(&bytes, |byte| byte != b'!'), at, "{length} {at}");
             }
         }
+    }
+
+    #[test]
+    fn short_numbers_are_seen_at_a_glance_and_others_looked_at_closely() {
+        let length = |number: &str| plain_number(format!("{number}, and something behind").as_bytes());
+        for number in
+            ["0", "7", "-7", "12.5", "-0.25", "0.0", "-1.0", "0.0001", "123456789012345", "1234567.1234567"]
+        {
+            assert_eq!(length(number), Some(number.len()), "{number}");
+        }
+        for number in [
+            "-",
+            "-0",
+            "01",
+            "00",
+            "01.5",
+            "1.",
+            "-.5",
+            ".5",
+            "1.50",
+            "1.00",
+            "0.00001",
+            "1e5",
+            "1.5e5",
+            "1.5E5",
+            "x",
+            "1234567890123456",
+            "12345678.12345678",
+            "-123456789012345",
+            "\u{3a}",
+            "\u{2f}",
+        ] {
+            assert_eq!(length(number), None, "{number}");
+        }
+        // What is behind the text cannot be seen.
+        assert_eq!(plain_number(b"1.5, 2.5, 3.5"), None);
     }
 }
