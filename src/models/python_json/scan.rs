@@ -14,49 +14,55 @@ pub(super) fn plain_prefix(bytes: &[u8], plain: impl Fn(u8) -> bool) -> usize {
     whole + rest.iter().position(|&byte| !plain(byte)).unwrap_or(rest.len())
 }
 
-/// As many bytes of a number as are looked at together.
-const WINDOW: usize = 16;
-
 /// The length of the number at the front of `bytes`, if it is short, and Python writes it in just this way whatever its
 /// digits are: without an exponent, not below 1e-4, with no zero too many and fewer digits than a double keeps.
 #[inline]
 pub(super) fn plain_number(bytes: &[u8]) -> Option<usize> {
-    let window = bytes.first_chunk::<WINDOW>()?;
-    let negative = usize::from(window[0] == b'-');
-    let mut others = not_digits(u128::from_le_bytes(*window) >> (8 * negative));
-    let mut next_other = || {
-        let place = negative + usize::try_from(others.trailing_zeros() / 8).unwrap_or(WINDOW);
-        others &= others.wrapping_sub(1);
-        place
-    };
-    let point = next_other();
-    let leading_zero = window.get(negative) == Some(&b'0');
-    let whole = point - negative;
-    if whole == 0 || (leading_zero && whole > 1) {
-        return None;
-    }
-    match window.get(point)? {
-        b'.' => {
-            let end = next_other();
-            let places = end - point - 1;
-            let is_whole = !matches!(window.get(end)?, b'e' | b'E') && places > 0;
-            let zero_too_many = places > 1 && window.get(end - 1) == Some(&b'0');
-            let may_be_tiny = leading_zero && places > 4;
-            (is_whole && !zero_too_many && !may_be_tiny).then_some(end)
-        }
-        b'e' | b'E' => None,
-        // Python has no negative zero among its integers.
-        _ => (negative == 0 || !leading_zero).then_some(point),
-    }
+    very_short_number(bytes).or_else(|| short_number(bytes))
 }
 
-/// The highest bit of each byte that is no digit, from the lowest byte up to the first such; those above may differ.
-#[inline]
-fn not_digits(text: u128) -> u128 {
-    const EACH: u128 = u128::MAX / 0xff;
-    let values = text ^ (EACH * 0x30);
-    (values.wrapping_add(EACH * 0x76) | values) & (EACH * 0x80)
+/// A number that ends within the bytes of a word, which are looked at all at once.
+macro_rules! number_within {
+    ($name:ident, $word:ty) => {
+        #[inline]
+        fn $name(bytes: &[u8]) -> Option<usize> {
+            const BYTES: usize = size_of::<$word>();
+            const EACH: $word = <$word>::MAX / 0xff;
+            let window = bytes.first_chunk::<BYTES>()?;
+            let negative = usize::from(window[0] == b'-');
+            let values = (<$word>::from_le_bytes(*window) >> (8 * negative)) ^ (EACH * 0x30);
+            // The highest bit of each byte that is no digit, up to the first of them; those behind it may differ.
+            let mut others = (values.wrapping_add(EACH * 0x76) | values) & (EACH * 0x80);
+            let mut next_other = || {
+                let place = negative + usize::try_from(others.trailing_zeros() / 8).unwrap_or(BYTES);
+                others &= others.wrapping_sub(1);
+                place
+            };
+            let point = next_other();
+            let leading_zero = window.get(negative) == Some(&b'0');
+            let whole = point - negative;
+            if whole == 0 || (leading_zero && whole > 1) {
+                return None;
+            }
+            match window.get(point)? {
+                b'.' => {
+                    let end = next_other();
+                    let places = end - point - 1;
+                    let is_whole = !matches!(window.get(end)?, b'e' | b'E') && places > 0;
+                    let zero_too_many = places > 1 && window.get(end - 1) == Some(&b'0');
+                    let may_be_tiny = leading_zero && places > 4;
+                    (is_whole && !zero_too_many && !may_be_tiny).then_some(end)
+                }
+                b'e' | b'E' => None,
+                // Python has no negative zero among its integers.
+                _ => (negative == 0 || !leading_zero).then_some(point),
+            }
+        }
+    };
 }
+
+number_within!(very_short_number, u64);
+number_within!(short_number, u128);
 
 #[cfg(test)]
 mod tests {
@@ -108,6 +114,6 @@ mod tests {
             assert_eq!(length(number), None, "{number}");
         }
         // What is behind the text cannot be seen.
-        assert_eq!(plain_number(b"1.5, 2.5, 3.5"), None);
+        assert_eq!(plain_number(b"1.5, 2"), None);
     }
 }
