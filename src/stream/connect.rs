@@ -104,6 +104,18 @@ impl Stream {
         Ok(topics)
     }
 
+    /// A client of the cluster that the URL names, with the credential for it: for what is not about alerts, such as
+    /// [`Client::admin`].
+    ///
+    /// Dropping the future closes what it opened.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenError`].
+    pub async fn client(&self, url: &str) -> Result<Client, OpenError> {
+        Ok(self.connect(&url.parse()?).await?.0)
+    }
+
     /// A client of the cluster that the URL names, and the user that it is for.
     pub(super) async fn connect(&self, url: &HopUrl) -> Result<(Client, Option<String>), OpenError> {
         let mut builder = Client::builder()

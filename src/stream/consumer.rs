@@ -157,6 +157,11 @@ pub enum StartPosition {
     /// After the newest: only what is sent from now on. The default.
     #[default]
     Latest,
+    /// At this offset of each partition; where there is none any more, at the oldest message.
+    Offset(i64),
+    /// In each partition at the first message of this time or later, in milliseconds since 1970 UTC; at the end where
+    /// there is none yet.
+    Timestamp(i64),
 }
 
 impl From<StartPosition> for StartOffset {
@@ -164,16 +169,20 @@ impl From<StartPosition> for StartOffset {
         match start {
             StartPosition::Earliest => Self::Earliest,
             StartPosition::Latest => Self::Latest,
+            StartPosition::Offset(offset) => Self::Offset(offset),
+            StartPosition::Timestamp(time) => Self::Timestamp(time),
         }
     }
 }
 
 impl fmt::Display for StartPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Earliest => "EARLIEST",
-            Self::Latest => "LATEST",
-        })
+        match self {
+            Self::Earliest => f.write_str("EARLIEST"),
+            Self::Latest => f.write_str("LATEST"),
+            Self::Offset(offset) => write!(f, "offset {offset}"),
+            Self::Timestamp(time) => write!(f, "{time} ms after 1970"),
+        }
     }
 }
 

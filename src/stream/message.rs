@@ -166,6 +166,18 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// One that is made up.
+    #[cfg(all(test, feature = "cli"))]
+    pub(crate) fn for_tests(
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        timestamp: i64,
+        headers: Headers,
+    ) -> Self {
+        Self { topic: topic.into(), partition, offset, timestamp, key: None, headers }
+    }
+
     /// The `_id`: what tells the message from every other, also when it was sent twice.
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {

@@ -45,6 +45,7 @@ pub mod for_fuzzing;
 mod headers;
 mod journal;
 mod message;
+mod packer;
 mod producer;
 mod robust;
 mod topic;
@@ -57,7 +58,8 @@ pub use self::consumer::{
 pub use self::headers::{Header, Headers};
 pub use self::journal::{Fsync, JournalError, JournalFlaw};
 pub use self::message::{Message, Metadata, RawMessage, Unreadable};
-pub use self::producer::{Outgoing, Producer, WriteError, WriterBuilder};
+pub use self::packer::{Outgoing, Packer};
+pub use self::producer::{Producer, WriteError, WriterBuilder};
 pub use self::robust::{
     DeliveryError, RobustFlushError, RobustOpenError, RobustProducer, RobustWriteError, RobustWriterBuilder,
 };

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
-use uuid::Uuid;
 
-use super::headers::{FORMAT, Header, ID, SENDER, TEST};
+use super::packer::{Outgoing, Packer};
 use super::{HopUrl, OpenError, Stream};
 use crate::kafka::{self, Delivery, ProduceError};
 use crate::models::{MessageModel, ModelError, WireForm};
@@ -67,6 +66,21 @@ impl WriterBuilder {
         self
     }
 
+    /// What makes the messages, without a broker: to see what would be written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`OpenError`] that can be known without one: a URL that is none or names no topic, no credential.
+    pub fn packer(&self) -> Result<Packer, OpenError> {
+        let url: HopUrl = self.url.parse()?;
+        url.topic_to_write()?;
+        Ok(self.packer_as(self.stream.username(&url)?))
+    }
+
+    fn packer_as(&self, sender: Option<String>) -> Packer {
+        Packer { sender: sender.map(Bytes::from), test: self.test, form: self.form }
+    }
+
     /// Connects. The topic itself is looked up with the first message.
     ///
     /// Dropping the future closes what it opened.
@@ -80,8 +94,7 @@ impl WriterBuilder {
         let (client, sender) = self.stream.connect(&url).await?;
         let inner =
             client.producer().compression(self.compressor).delivery_timeout(self.delivery_timeout).build()?;
-        let packer = Packer { sender: sender.map(Bytes::from), test: self.test, form: self.form };
-        Ok(Producer { inner, topic, packer })
+        Ok(Producer { inner, topic, packer: self.packer_as(sender) })
     }
 }
 
@@ -177,52 +190,6 @@ impl Producer {
     }
 }
 
-/// A message on its way out: a payload, perhaps a key, and headers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a message is sent by `write_raw`"]
-pub struct Outgoing {
-    payload: Bytes,
-    key: Option<Bytes>,
-    headers: Vec<Header>,
-    own_headers: Vec<Header>,
-}
-
-impl Outgoing {
-    /// A message of these bytes and no headers, for payloads that come packed: none of hop's headers is added.
-    pub fn raw(payload: impl Into<Bytes>) -> Self {
-        Self { payload: payload.into(), key: None, headers: Vec::new(), own_headers: Vec::new() }
-    }
-
-    /// The key: messages with one key go to one partition, in order.
-    pub fn key(mut self, key: impl Into<Bytes>) -> Self {
-        self.key = Some(key.into());
-        self
-    }
-
-    /// Adds a header in front of hop's own. Names may repeat.
-    pub fn header(mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        self.headers.push(Header::new(name, Some(value.into())));
-        self
-    }
-
-    /// The payload.
-    #[must_use]
-    pub fn payload(&self) -> &Bytes {
-        &self.payload
-    }
-
-    /// The headers, in the order in which they are sent.
-    pub fn headers(&self) -> impl Iterator<Item = &Header> {
-        self.headers.iter().chain(&self.own_headers)
-    }
-
-    /// Payload, key and headers.
-    pub(super) fn into_parts(mut self) -> (Bytes, Option<Bytes>, Vec<Header>) {
-        self.headers.append(&mut self.own_headers);
-        (self.payload, self.key, self.headers)
-    }
-}
-
 /// A message was not written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -244,107 +211,5 @@ pub enum WriteError {
 impl From<ProduceError> for WriteError {
     fn from(error: ProduceError) -> Self {
         Self::Produce(Box::new(error))
-    }
-}
-
-/// Makes messages from models.
-#[derive(Debug)]
-pub(super) struct Packer {
-    pub(super) sender: Option<Bytes>,
-    pub(super) test: bool,
-    pub(super) form: WireForm,
-}
-
-impl Packer {
-    /// The order of the headers is that of hop-client.
-    pub(super) fn pack<M: MessageModel + ?Sized>(&self, model: &M) -> Result<Outgoing, WriteError> {
-        let payload = model.serialize(self.form)?;
-        let header = |name: &'static str, value: Bytes| Header::new(name, Some(value));
-        let mut headers = vec![header(ID, Bytes::copy_from_slice(random_id()?.as_bytes()))];
-        if let Some(sender) = &self.sender {
-            headers.push(header(SENDER, sender.clone()));
-        }
-        if self.test {
-            headers.push(header(TEST, Bytes::from_static(b"true")));
-        }
-        // An envelope names its format itself; with a header beside it, readers would not open it.
-        if self.form != WireForm::Envelope {
-            headers.push(header(FORMAT, Bytes::copy_from_slice(model.format().as_bytes())));
-        }
-        Ok(Outgoing { own_headers: headers, ..Outgoing::raw(payload) })
-    }
-}
-
-/// A random UUID (version 4). `Uuid::new_v4` would panic where there are no random numbers.
-fn random_id() -> Result<Uuid, WriteError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| WriteError::NoRandomness { reason: error.to_string() })?;
-    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::models::Blob;
-
-    fn shown(message: &Outgoing) -> Vec<(String, String)> {
-        let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-        message
-            .headers()
-            .map(|header| match &header.name()[..] {
-                b"_id" => {
-                    let id = Uuid::from_slice(header.value().unwrap()).unwrap();
-                    (text(header.name()), format!("version {}", id.get_version_num()))
-                }
-                _ => (text(header.name()), text(header.value().unwrap())),
-            })
-            .collect()
-    }
-
-    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-        expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn headers_stand_in_the_order_of_hop_client() {
-        let packer = Packer { sender: Some("me".into()), test: true, form: WireForm::Json };
-        let message = packer.pack(&Blob::new("x")).unwrap().header("mine", "1").key("k");
-        assert_eq!(message.payload(), "x");
-        assert_eq!(
-            shown(&message),
-            pairs(&[
-                ("mine", "1"),
-                ("_id", "version 4"),
-                ("_sender", "me"),
-                ("_test", "true"),
-                ("_format", "blob")
-            ])
-        );
-    }
-
-    #[test]
-    fn no_sender_without_authentication_and_no_test_unless_asked_for() {
-        let packer = Packer { sender: None, test: false, form: WireForm::Original };
-        let message = packer.pack(&Blob::new("x")).unwrap();
-        assert_eq!(shown(&message), pairs(&[("_id", "version 4"), ("_format", "blob")]));
-    }
-
-    #[test]
-    fn an_envelope_is_not_named_outside_again() {
-        let packer = Packer { sender: None, test: false, form: WireForm::Envelope };
-        let message = packer.pack(&Blob::new("\"x\"")).unwrap();
-        assert_eq!(shown(&message), pairs(&[("_id", "version 4")]));
-    }
-
-    #[test]
-    fn every_message_has_an_id_of_its_own() {
-        let packer = Packer { sender: None, test: false, form: WireForm::Json };
-        let [a, b] = [(); 2].map(|()| packer.pack(&Blob::new("x")).unwrap());
-        assert_ne!(a, b);
-    }
-
-    #[test]
-    fn raw_messages_have_no_headers() {
-        assert_eq!(Outgoing::raw("x").headers().count(), 0);
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::{RobustOpenError, RobustProducer, Shared, Task, sender};
 use crate::models::WireForm;
 use crate::stream::journal::{Fsync, Journal, JournalError};
-use crate::stream::producer::Packer;
+use crate::stream::packer::Packer;
 use crate::stream::{HopUrl, OpenError, Stream};
 use crate::wire::record::Compressor;
 

@@ -19,7 +19,7 @@ pub use self::builder::RobustWriterBuilder;
 pub use self::error::{DeliveryError, RobustFlushError, RobustOpenError, RobustWriteError};
 
 use super::journal::{Fsync, Journal, JournalError, Room, StoredMessage};
-use super::producer::Packer;
+use super::packer::Packer;
 use super::{HopUrl, Outgoing, Stream, WriteError};
 use crate::kafka::{ALL_CLEAR, ProduceError};
 use crate::models::MessageModel;
