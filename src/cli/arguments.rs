@@ -2,6 +2,7 @@
 
 #[cfg(feature = "broker")]
 mod broker;
+mod moment;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "broker")]
 pub(super) use self::broker::{BrokerArguments, ListenAddress};
+pub(super) use self::moment::Moment;
+use super::subscribe::FileName;
 use crate::models::{Registry, WireForm};
 use crate::stream::{self, StartPosition};
 use crate::wire::Compressor;
@@ -40,6 +43,10 @@ pub(super) enum Command {
     Version,
     /// List the topics that a broker lets you see
     ListTopics(ListTopicsArguments),
+    /// Print how far a consumer group is behind
+    Lag(LagArguments),
+    /// Print a message from a file as `subscribe` would
+    Show(ShowArguments),
     /// Run a Kafka broker on this machine, for first steps and tests; it is no production store
     #[cfg(feature = "broker")]
     Broker(BrokerArguments),
@@ -71,6 +78,11 @@ pub(super) enum AuthAction {
         /// A CSV file with a header line, such as my.hop.scimma.org offers; asked for at the prompt without it
         #[arg(value_name = "CREDENTIALS_FILE")]
         file: Option<PathBuf>,
+    },
+    /// Say which stored credential a broker would get, or why none
+    Which {
+        /// The broker: kafka://[USER@]HOST[:PORT][/TOPIC]
+        url: String,
     },
     /// Remove a stored credential
     Remove {
@@ -107,6 +119,10 @@ pub(super) struct PublishArguments {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "120")]
     pub(super) timeout: Duration,
 
+    /// Send nothing: print what would be sent, one JSON object a message, with the payload in base64
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
     /// Where to: kafka://[USER@]HOST[:PORT]/TOPIC
     pub(super) url: String,
 
@@ -124,6 +140,14 @@ pub(super) struct SubscribeArguments {
     /// Where to begin
     #[arg(short, long, value_name = "POSITION", value_enum, default_value_t = Start::Latest, ignore_case = true)]
     pub(super) start_at: Start,
+
+    /// Begin at an offset of each partition, at a time (RFC 3339, UTC), or as long ago as `-2h` says
+    #[arg(long, value_name = "WHERE", conflicts_with = "start_at", allow_hyphen_values = true)]
+    pub(super) from: Option<Moment>,
+
+    /// Stop after so many messages
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(super) count: Option<u64>,
 
     /// Go on at the end of the stream and wait for new messages
     #[arg(short, long, conflicts_with = "until_eos")]
@@ -153,6 +177,19 @@ pub(super) struct SubscribeArguments {
     #[arg(short, long)]
     pub(super) test: bool,
 
+    /// Store each message in a file of its own in this directory, instead of printing it; what is there stays as it is
+    #[arg(long, value_name = "DIR")]
+    pub(super) output_dir: Option<PathBuf>,
+
+    /// What the files are called, of {topic}, {partition}, {offset}, {id} and {time}
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        default_value = "{topic}-{partition}-{offset}",
+        requires = "output_dir"
+    )]
+    pub(super) file_name: FileName,
+
     /// What is printed after a message that does not end with it; \n, \t, \0 and \xHH are understood
     #[arg(short = 'D', long, value_name = "TEXT", default_value = "\\n", value_parser = delimiter, allow_hyphen_values = true)]
     pub(super) delimiter: Delimiter,
@@ -166,12 +203,50 @@ pub(super) struct SubscribeArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ShowArguments {
+    /// What the message is, as a `_format` header would say: any name, in any case
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(super) format: Option<String>,
+
+    /// A header that came with the message; only `_format` counts, and the first of that name
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = header, conflicts_with = "format")]
+    pub(super) headers: Vec<(String, String)>,
+
+    /// Print the message as one line of JSON
+    #[arg(short, long, conflicts_with = "raw")]
+    pub(super) json: bool,
+
+    /// Print the bytes as they are
+    #[arg(long)]
+    pub(super) raw: bool,
+
+    /// The file that holds the message's bytes; '-' is standard input
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ListTopicsArguments {
+    #[command(flatten)]
+    pub(super) connection: Connection,
+
+    /// Of each topic, how many partitions it has, and each one's earliest and next offset
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+
+    /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
+    pub(super) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LagArguments {
     #[command(flatten)]
     pub(super) connection: Connection,
 
     /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
     pub(super) url: String,
+
+    /// The consumer group
+    pub(super) group: String,
 }
 
 /// How brokers are reached.
@@ -289,6 +364,11 @@ pub(super) fn parse(registry: &Registry) -> Result<Arguments, clap::Error> {
         publish.mut_arg("format", |format| format.value_parser(PossibleValuesParser::new(registry.names())))
     });
     Arguments::from_arg_matches(&command.try_get_matches()?)
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

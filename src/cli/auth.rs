@@ -9,10 +9,11 @@ use super::arguments::{AuthAction, AuthArguments};
 use super::output::Output;
 use super::{Failure, Outcome, say};
 use crate::auth::{
-    AddError, Auth, CredentialFile, CredentialName, LoadError, OnConflict, RemoveError, SaveError, csv,
-    entry, listing,
+    AddError, Auth, CredentialFile, CredentialLabel, CredentialName, LoadError, OnConflict, Protocol,
+    RemoveError, SaveError, SelectError, csv, entry, listing, select,
 };
 use crate::config::{NoConfigDirectory, Paths};
+use crate::stream::{HopUrl, OpenError};
 
 pub(super) fn run(arguments: AuthArguments) -> Outcome {
     let quiet = arguments.verbosity.quiet;
@@ -20,6 +21,7 @@ pub(super) fn run(arguments: AuthArguments) -> Outcome {
         AuthAction::Locate => locate(),
         AuthAction::List => list(),
         AuthAction::Add { force, file } => add(file.as_deref(), force, quiet),
+        AuthAction::Which { url } => which(&url),
         AuthAction::Remove { name } => remove(&name, quiet),
     }
 }
@@ -40,6 +42,8 @@ pub(super) enum AuthFailure {
     #[error(transparent)]
     Add(#[from] AddError),
     #[error(transparent)]
+    Select(#[from] SelectError),
+    #[error(transparent)]
     Remove(#[from] RemoveError),
     #[error(transparent)]
     Save(#[from] SaveError),
@@ -56,6 +60,18 @@ fn list() -> Outcome {
         return print(["No credentials configured".to_owned()]);
     }
     print(listing(file.credentials()))
+}
+
+/// Says what `hop publish` and `hop subscribe` would use for this URL.
+fn which(url: &str) -> Outcome {
+    let url: HopUrl = url.parse().map_err(OpenError::from)?;
+    let file = CredentialFile::load(&paths()?)?;
+    let chosen = select(file.credentials(), url.authority(), url.username()).map_err(AuthFailure::from)?;
+    let protection = match chosen.protocol() {
+        Protocol::SaslSsl => "TLS",
+        Protocol::SaslPlaintext => "no encryption",
+    };
+    print([format!("{}, by {} over {protection}", CredentialLabel::from(chosen), chosen.mechanism())])
 }
 
 fn add(csv_file: Option<&Path>, force: bool, quiet: bool) -> Outcome {

@@ -3,22 +3,66 @@
 use super::arguments::ListTopicsArguments;
 use super::interrupt::Interrupt;
 use super::output::Output;
-use super::{Outcome, connect};
+use super::table::Table;
+use super::{Failure, Outcome, connect};
+use crate::kafka::admin::{ListedOffset, OffsetSpec};
+use crate::kafka::{self, TopicDescription, TopicPartition};
+use crate::stream::Stream;
 
 pub(super) async fn run(arguments: ListTopicsArguments, interrupt: Interrupt) -> Outcome {
     let stream = connect(&arguments.connection)?;
-    let topics = tokio::select! {
-        topics = stream.list_topics(&arguments.url) => topics?,
+    let lines = tokio::select! {
+        lines = lines(&stream, &arguments) => lines?,
         () = interrupt.heard() => return Ok(()),
     };
     let mut output = Output::new();
-    if topics.is_empty() {
-        output.line("No accessible topics")?;
-    } else {
-        output.line("Accessible topics:")?;
-        for topic in topics {
-            output.line(&format!(" {}", topic.name))?;
-        }
+    for line in lines {
+        output.line(&line)?;
     }
     Ok(output.flush()?)
+}
+
+async fn lines(stream: &Stream, arguments: &ListTopicsArguments) -> Result<Vec<String>, Failure> {
+    let topics = stream.list_topics(&arguments.url).await?;
+    if topics.is_empty() {
+        return Ok(vec!["No accessible topics".to_owned()]);
+    }
+    if arguments.verbose {
+        return Ok(partitions(stream, &arguments.url, &topics).await?.lines().collect());
+    }
+    let mut lines = vec!["Accessible topics:".to_owned()];
+    lines.extend(topics.iter().map(|topic| format!(" {}", topic.name)));
+    Ok(lines)
+}
+
+/// Each partition with its earliest offset, its next one, and how many lie between.
+async fn partitions(stream: &Stream, url: &str, topics: &[TopicDescription]) -> Result<Table, Failure> {
+    let all = topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| TopicPartition::new(&*topic.name, partition.partition))
+    });
+    let wanted: Vec<_> = all
+        .flat_map(|partition| {
+            [OffsetSpec::Earliest, OffsetSpec::Latest].map(|spec| (partition.clone(), spec))
+        })
+        .collect();
+    let offsets = stream.client(url).await?.admin().offsets(&wanted).await?;
+    let mut table = Table::new(["TOPIC", "PARTITION", "EARLIEST", "NEXT", "MESSAGES"]);
+    let (pairs, _) = offsets.as_chunks::<2>();
+    for [(partition, earliest), (_, next)] in pairs {
+        let offset = |listed: &Result<ListedOffset, kafka::Error>| {
+            listed.as_ref().ok().and_then(|listed| listed.offset)
+        };
+        let (earliest, next) = (offset(earliest), offset(next));
+        // Gaps count, as they do for a reader's lag: a compacted topic has fewer.
+        let between = next.zip(earliest).map(|(next, earliest)| next.saturating_sub(earliest));
+        let shown = |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        table.row([
+            partition.topic.to_string(),
+            partition.partition.to_string(),
+            shown(earliest),
+            shown(next),
+            shown(between),
+        ]);
+    }
+    Ok(table)
 }

@@ -10,12 +10,15 @@ mod broker;
 #[cfg(feature = "broker")]
 mod demo;
 mod interrupt;
+mod lag;
 mod list_topics;
 mod log;
 mod output;
 mod progress;
 mod publish;
+mod show;
 mod subscribe;
+mod table;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -85,6 +88,10 @@ enum Failure {
     Auth(#[from] auth::AuthFailure),
     #[error(transparent)]
     Publish(#[from] publish::PublishFailure),
+    #[error(transparent)]
+    Store(#[from] subscribe::StoreError),
+    #[error(transparent)]
+    Show(#[from] show::ShowFailure),
     #[error("cannot start: {0}")]
     Runtime(io::Error),
 }
@@ -93,6 +100,8 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
     match arguments.command {
         Command::Version => version(),
         Command::Auth(arguments) => auth::run(arguments),
+        Command::Lag(arguments) => block_on(|interrupt| lag::run(arguments, interrupt)),
+        Command::Show(arguments) => show::run(&arguments, &registry),
         Command::ListTopics(arguments) => block_on(|interrupt| list_topics::run(arguments, interrupt)),
         Command::Publish(arguments) => block_on(|interrupt| publish::run(arguments, registry, interrupt)),
         Command::Subscribe(arguments) => block_on(|interrupt| subscribe::run(arguments, registry, interrupt)),
@@ -136,7 +145,7 @@ fn level(arguments: &Arguments) -> Level {
         Command::Broker(arguments) => Some(arguments.verbosity),
         #[cfg(feature = "broker")]
         Command::Demo => None,
-        Command::ListTopics(_) | Command::Version => None,
+        Command::Lag(_) | Command::ListTopics(_) | Command::Show(_) | Command::Version => None,
     };
     match verbosity {
         _ if arguments.debug => Level::DEBUG,

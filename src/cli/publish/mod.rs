@@ -3,24 +3,20 @@
 //! Files are read and understood before the first of them is sent, so that a mistake in the last one publishes
 //! nothing. Lines are sent as they come.
 
+mod dry_run;
+mod input;
+
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
-
+use self::input::{Input, Lines, load_all};
 use super::arguments::PublishArguments;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
 use super::{Failure, Outcome, connect, say};
-use crate::models::{JsonBlob, MessageModel, ModelError, Registry};
+use crate::models::{MessageModel, ModelError, Registry};
 use crate::stream::{Delivery, Producer, WriteError};
-
-/// What standard input is read in.
-const INPUT_BYTES: usize = 256 * 1024;
-/// The longest line, far above what brokers take.
-const MOST_LINE_BYTES: usize = 64 * 1024 * 1024;
 
 pub(super) async fn run(arguments: PublishArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
     let input = Input::of(&arguments)?;
@@ -35,6 +31,13 @@ pub(super) async fn run(arguments: PublishArguments, registry: Registry, interru
         .wire_form(arguments.wire.into())
         .compression(arguments.compression)
         .delivery_timeout(arguments.timeout);
+    if arguments.dry_run {
+        let packer = writer.packer()?;
+        return tokio::select! {
+            shown = dry_run::show(&packer, input, &models) => shown,
+            () = interrupt.heard() => Err(Failure::Reported("interrupted".to_owned())),
+        };
+    }
     let producer = tokio::select! {
         producer = writer.open() => producer?,
         () = interrupt.heard() => return Err(Failure::Reported("interrupted; nothing was published".to_owned())),
@@ -62,50 +65,6 @@ pub(super) async fn run(arguments: PublishArguments, registry: Registry, interru
     }
 }
 
-/// Where the messages come from.
-enum Input {
-    Files(Vec<PathBuf>),
-    Lines,
-}
-
-impl Input {
-    fn of(arguments: &PublishArguments) -> Result<Self, Failure> {
-        let files = &arguments.message;
-        if !files.is_empty() && files.iter().all(|path| path != Path::new("-")) {
-            return Ok(Self::Files(files.clone()));
-        }
-        if files.len() > 1 {
-            return Err(Failure::Usage(
-                "'-' names standard input, which cannot be mixed with files".to_owned(),
-            ));
-        }
-        if !["BLOB", "JSON"].iter().any(|format| arguments.format.eq_ignore_ascii_case(format)) {
-            return Err(Failure::Usage(format!(
-                "piping/redirection only allowed for BLOB and JSON formats; name the {} files to publish",
-                arguments.format
-            )));
-        }
-        Ok(Self::Lines)
-    }
-}
-
-fn load_all(
-    files: &[PathBuf],
-    format: &str,
-    registry: &Registry,
-) -> Result<Vec<Box<dyn MessageModel>>, PublishFailure> {
-    let load = |path: &PathBuf| {
-        let failed = |source| PublishFailure::File { path: path.clone(), source };
-        let content = std::fs::read(path)
-            .map_err(|source| failed(ModelError::Unreadable { path: path.clone(), source }))?;
-        match registry.load(format, &content) {
-            Some(loaded) => loaded.map_err(failed),
-            None => Err(PublishFailure::UnknownFormat { format: format.to_owned() }),
-        }
-    };
-    files.iter().map(load).collect()
-}
-
 async fn publish(
     producer: &Producer,
     input: Input,
@@ -129,25 +88,18 @@ async fn publish_lines(producer: &Producer) -> Result<(), PublishFailure> {
     if io::stdin().is_terminal() {
         say("hop: each line you type is published as a JSON message; end with Ctrl-D");
     }
-    let mut input = BufReader::with_capacity(INPUT_BYTES, tokio::io::stdin());
-    let mut line = Vec::new();
+    let mut lines = Lines::new();
     let mut unacknowledged = VecDeque::new();
-    for number in 1_u64.. {
-        line.clear();
-        let more = {
-            let mut read = pin!(read_line(&mut input, &mut line));
-            loop {
-                tokio::select! {
-                    biased;
-                    acknowledged = oldest(&mut unacknowledged), if !unacknowledged.is_empty() => acknowledged?,
-                    read = &mut read => break read,
-                }
+    loop {
+        let next = tokio::select! {
+            biased;
+            acknowledged = oldest(&mut unacknowledged), if !unacknowledged.is_empty() => {
+                acknowledged?;
+                continue;
             }
+            next = lines.next() => next?,
         };
-        if !more.map_err(|source| PublishFailure::Input { line: number, source })? {
-            break;
-        }
-        let model = JsonBlob::load(&line).map_err(|source| PublishFailure::Line { line: number, source })?;
+        let Some((number, model)) = next else { break };
         let failed = |source| PublishFailure::Send { line: number, source };
         unacknowledged.push_back((number, producer.write(&model).await.map_err(failed)?));
     }
@@ -166,30 +118,6 @@ async fn oldest(unacknowledged: &mut VecDeque<(u64, Delivery)>) -> Result<(), Pu
         delivered?;
     }
     Ok(())
-}
-
-/// Reads a line without its end; `false` when there is none left.
-async fn read_line<R: tokio::io::AsyncBufRead + Unpin>(
-    input: &mut R,
-    line: &mut Vec<u8>,
-) -> io::Result<bool> {
-    loop {
-        let available = input.fill_buf().await?;
-        if available.is_empty() {
-            return Ok(!line.is_empty());
-        }
-        let end = memchr::memchr(b'\n', available);
-        let taken = end.unwrap_or(available.len());
-        line.extend_from_slice(available.get(..taken).unwrap_or_default());
-        input.consume(if end.is_some() { taken + 1 } else { taken });
-        if line.len() > MOST_LINE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is longer than 64 MiB"));
-        }
-        if end.is_some() {
-            line.pop_if(|last| *last == b'\r');
-            return Ok(true);
-        }
-    }
 }
 
 /// Why publishing failed.

@@ -1,0 +1,175 @@
+"""Looking at messages, credentials, topics and groups: what is there, and what would be sent."""
+
+import base64
+import json
+import uuid
+
+from support import ROOT
+
+CIRCULAR = ROOT / "examples" / "data" / "circular.gcn3"
+VOEVENT = ROOT / "examples" / "data" / "voevent.xml"
+
+
+def shown(result):
+    return [json.loads(line) for line in result.ok().lines]
+
+
+def test_a_dry_run_shows_what_is_sent(kafka, home, ours, secure):
+    topic = kafka.new_topic()
+    arguments = ["publish", "-t", "-f", "VOEVENT", secure.url(topic), VOEVENT]
+    [would] = shown(ours.run(*arguments[:1], "--dry-run", *arguments[1:]))
+    assert kafka.count(topic) == 0
+    ours.run(*arguments).ok()
+    [sent] = kafka.read_all(topic)
+    headers = dict(sent.headers())
+    assert uuid.UUID(would["_id"]).bytes != headers.pop("_id")
+    assert would["headers"] == {name: value.decode() for name, value in headers.items()}
+    assert would["headers"] == {"_sender": "hop", "_test": "true", "_format": "voevent"}
+    assert base64.b64decode(would["payload"]) == sent.value()
+
+
+def test_a_dry_run_needs_no_broker_and_stops_at_what_cannot_be_sent(ours):
+    url = "kafka://nowhere.invalid/topic"
+    done = ours.run("publish", "--dry-run", "--no-auth", url, stdin=b'{"first": 1}\n{"second"\n{"third": 3}\n')
+    assert done.code == 1
+    assert [base64.b64decode(json.loads(line)["payload"]) for line in done.lines] == [b'{"first": 1}']
+    assert done.complaint[0].startswith("hop: line 2 of standard input is not a JSON message")
+
+    done = ours.run("publish", "--dry-run", "--no-auth", "-f", "VOEVENT", url, VOEVENT, CIRCULAR)
+    assert (done.code, done.out) == (1, b"")
+    assert str(CIRCULAR) in done.err
+
+
+def test_a_dry_run_takes_the_credential_that_publishing_takes(ours, home):
+    home.add(username="me", password="secret", hostname="here.example")
+    done = ours.run("publish", "--dry-run", "kafka://elsewhere.example/topic", stdin=b"{}\n")
+    assert done.code == 1
+    assert "No matching credential found for hostname 'elsewhere.example'" in done.err
+    [would] = shown(ours.run("publish", "--dry-run", "kafka://here.example/topic", stdin=b"{}\n"))
+    assert would["headers"] == {"_sender": "me", "_format": "json"}
+
+
+def test_a_stored_message_is_shown_as_subscribe_prints_it(kafka, ours, plain, tmp_path):
+    for number, (form, path) in enumerate([("CIRCULAR", CIRCULAR), ("VOEVENT", VOEVENT), ("BLOB", CIRCULAR)]):
+        topic = kafka.new_topic()
+        ours.run("publish", *plain.options, "-f", form, plain.url(topic), path).ok()
+        [message] = kafka.read_all(topic)
+        stored = tmp_path / str(number)
+        stored.write_bytes(message.value())
+        header = f"_format={dict(message.headers())['_format'].decode()}"
+        for options in [], ["-j"], ["--raw"]:
+            printed = ours.run("subscribe", *plain.options, "-s", "EARLIEST", *options, plain.url(topic)).ok()
+            assert ours.run("show", *options, "-H", header, stored).ok().out == printed.out
+            assert ours.run("show", *options, "-f", form, "-", stdin=message.value()).ok().out == printed.out
+
+
+def test_what_cannot_be_shown_is_explained(ours, tmp_path):
+    done = ours.run("show", tmp_path / "nothing")
+    assert (done.code, done.out) == (1, b"")
+    assert done.complaint == [f"hop: cannot read {tmp_path / 'nothing'}: No such file or directory (os error 2)"]
+
+    done = ours.run("show", "-f", "VOEVENT", "-", stdin=b"no XML")
+    assert (done.code, done.out) == (1, b"")
+    assert done.complaint[0].startswith("hop: standard input: ")
+
+    done = ours.run("show", "-f", "donut", "-", stdin=b"a ring").ok()
+    assert done.out == b"a ring\n"
+    assert "donut" in done.err
+
+    # Without a format it is guessed, as it is for messages of other programs.
+    assert ours.run("show", "-", stdin=b'{"format": "blob", "content": {"a":1}}').ok().out == b'{"a": 1}\n'
+
+
+def test_the_credential_for_a_broker_is_named_or_why_there_is_none(ours, home):
+    assert ours.run("auth", "which", "kafka://here.example").code == 1
+    home.add(username="any", password="secret").add(username="me", password="secret", hostname="here.example",
+                                                    protocol="SASL_PLAINTEXT", mechanism="PLAIN")
+    for url, said in [("kafka://here.example/topic", "me for here.example, by PLAIN over no encryption"),
+                      ("kafka://elsewhere.example", "any which has no associated hostname, by SCRAM-SHA-512 over TLS")]:
+        assert ours.run("auth", "which", url).ok().lines == [said]
+    done = ours.run("auth", "which", "kafka://you@here.example")
+    assert (done.code, done.out) == (1, b"")
+    assert "No matching credential found for hostname 'here.example' with username 'you'" in done.err
+    home.add(username="another", password="secret", hostname="here.example")
+    done = ours.run("auth", "which", "kafka://here.example")
+    assert done.code == 1 and "another" in done.err and "me" in done.err
+
+
+def numbered(kafka, partitions=1, count=10):
+    """A topic of numbered messages, all in its first partition."""
+    topic = kafka.new_topic(partitions)
+    kafka.produce(topic, [str(number) for number in range(count)], partition=0, headers={"_format": "json"})
+    return topic
+
+
+def test_reading_begins_where_it_is_told_to_and_ends_after_so_many(kafka, ours, plain):
+    topic = numbered(kafka)
+
+    def read(*options):
+        return ours.run("subscribe", *plain.options, *options, plain.url(topic)).ok().lines
+
+    assert read("--from", "7") == ["7", "8", "9"]
+    assert read("--from", "7", "-n", "2") == ["7", "8"]
+    assert read("-s", "EARLIEST", "-n", "1", "-p") == ["0"]
+    assert read("--from", "-1h") == [str(number) for number in range(10)]
+    assert read("--from", "1970-01-02T00:00:00Z", "-n", "3") == ["0", "1", "2"]
+    assert read("--from", "2999-01-01T00:00:00Z") == []
+    done = ours.run("subscribe", *plain.options, "--from", "yesterday", plain.url(topic))
+    assert done.code == 2 and "how long ago" in done.err
+
+
+def test_what_was_not_asked_for_is_left_to_the_next_of_the_group(kafka, ours, plain):
+    topic = numbered(kafka)
+    arguments = ["subscribe", *plain.options, "-s", "EARLIEST", "-g", topic, "-n", "4", plain.url(topic)]
+    reads = [ours.run(*arguments).ok().lines for _ in range(3)]
+    assert reads == [["0", "1", "2", "3"], ["4", "5", "6", "7"], ["8", "9"]]
+
+
+def test_the_lag_of_a_group_is_what_it_has_not_read(kafka, ours, plain):
+    topic = numbered(kafka, partitions=2)
+    url = plain.url(topic)
+    done = ours.run("lag", *plain.options, url, topic)
+    assert (done.code, done.out) == (1, b"") and f"group '{topic}' has committed nothing" in done.err
+    ours.run("subscribe", *plain.options, "-s", "EARLIEST", "-g", topic, "-n", "4", url).ok()
+    title, *rows, total = [line.split() for line in ours.run("lag", *plain.options, url, topic).ok().lines]
+    assert title == ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG"]
+    assert [topic, "0", "4", "10", "6"] in rows
+    assert total == ["total", "6"]
+
+
+def test_a_long_list_of_topics_has_the_offsets_of_each_partition(kafka, ours, plain):
+    topic = numbered(kafka, partitions=2)
+    lines = ours.run("list-topics", "-v", *plain.options, plain.url(topic)).ok().lines
+    assert [line.split() for line in lines] == [["TOPIC", "PARTITION", "EARLIEST", "NEXT", "MESSAGES"],
+                                                [topic, "0", "0", "10", "10"], [topic, "1", "0", "0", "0"]]
+
+
+def test_messages_are_stored_each_in_a_file_of_its_own_and_once(kafka, ours, plain, tmp_path):
+    topic = numbered(kafka, count=3)
+    arguments = ["subscribe", *plain.options, "-s", "EARLIEST", "--output-dir", tmp_path / "alerts", plain.url(topic)]
+    assert ours.run(*arguments).ok().out == b""
+    stored = {path.name: path.read_text() for path in (tmp_path / "alerts").iterdir()}
+    assert stored == {f"{topic}-0-{number}": f"{number}\n" for number in range(3)}
+    # What was looked at stays as it is, and what is new comes beside it.
+    (tmp_path / "alerts" / f"{topic}-0-1").write_text("seen")
+    kafka.produce(topic, ["3"], partition=0, headers={"_format": "json"})
+    ours.run(*arguments).ok()
+    stored = {path.name: path.read_text() for path in (tmp_path / "alerts").iterdir()}
+    assert stored == {f"{topic}-0-0": "0\n", f"{topic}-0-1": "seen", f"{topic}-0-2": "2\n", f"{topic}-0-3": "3\n"}
+
+
+def test_stored_messages_are_named_as_was_asked_for(kafka, ours, plain, tmp_path):
+    topic = kafka.new_topic()
+    ours.run("publish", *plain.options, plain.url(topic), stdin=b'{"number": 1}\n').ok()
+    [message] = kafka.read_all(topic)
+    name = uuid.UUID(bytes=dict(message.headers())["_id"])
+    ours.run("subscribe", *plain.options, "-s", "EARLIEST", "--output-dir", tmp_path, "--file-name", "{topic}/{id}.json",
+             plain.url(topic)).ok()
+    assert (tmp_path / topic / f"{name}.json").read_text() == '{"number": 1}\n'
+    for template in ["{topic}", "../{id}", "{who}-{id}"]:
+        done = ours.run("subscribe", *plain.options, "--output-dir", tmp_path, "--file-name", template, plain.url(topic))
+        assert done.code == 2 and "--file-name" in done.err
+    (tmp_path / "file").touch()
+    done = ours.run("subscribe", *plain.options, "--output-dir", tmp_path / "file", plain.url(topic))
+    assert (done.code, done.out) == (1, b"")
+    assert done.complaint[0].startswith(f"hop: cannot store messages in {tmp_path / 'file'}: ")

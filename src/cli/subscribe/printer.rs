@@ -1,0 +1,151 @@
+//! Prints messages, or stores them, as was asked for.
+
+use super::directory::Directory;
+use crate::cli::arguments::{Delimiter, OnError, SubscribeArguments};
+use crate::cli::output::Output;
+use crate::cli::{Failure, Outcome};
+use crate::stream::{Consumer, Message, Metadata, RawMessage, Unreadable};
+
+pub(super) struct Printer {
+    destination: Destination,
+    json: bool,
+    raw: bool,
+    delimiter: Delimiter,
+    on_error: OnError,
+    /// How many more are wanted; all that come where nobody said.
+    left: Option<u64>,
+    /// How many could not be read and were reported.
+    unreadable: u64,
+    in_group: bool,
+    /// Of each partition, the last message that may still be on its way to the reader of the output: only what has got
+    /// there is committed.
+    printed: Vec<Metadata>,
+}
+
+enum Destination {
+    Output(Output),
+    Directory(Directory),
+}
+
+impl Printer {
+    pub(super) fn new(arguments: &SubscribeArguments) -> Result<Self, Failure> {
+        let destination = match &arguments.output_dir {
+            Some(path) => Destination::Directory(Directory::open(path, arguments.file_name.clone())?),
+            None => Destination::Output(Output::new()),
+        };
+        Ok(Self {
+            destination,
+            json: arguments.json,
+            raw: arguments.raw,
+            delimiter: arguments.delimiter.clone(),
+            on_error: arguments.on_error,
+            left: arguments.count,
+            unreadable: 0,
+            in_group: arguments.group_id.is_some(),
+            printed: Vec::new(),
+        })
+    }
+
+    /// Whether messages are printed without being read.
+    pub(super) fn is_raw(&self) -> bool {
+        self.raw
+    }
+
+    /// Whether as many were printed as are wanted.
+    pub(super) fn has_enough(&self) -> bool {
+        self.left == Some(0)
+    }
+
+    pub(super) fn unreadable_count(&self) -> u64 {
+        self.unreadable
+    }
+
+    pub(super) fn raw(&mut self, message: &RawMessage) -> Outcome {
+        self.write(message.metadata(), message.payload())?;
+        self.done(message.metadata());
+        Ok(())
+    }
+
+    pub(super) fn print(&mut self, message: &Message) -> Outcome {
+        let at = message.metadata();
+        if let Some(warning) = message.warning() {
+            tracing::warn!(topic = %at.topic, partition = at.partition, offset = at.offset, "{warning}");
+        }
+        if self.json {
+            self.write(at, message.model().json_line().as_bytes())?;
+        } else {
+            self.write(at, &message.model().to_text())?;
+        }
+        self.done(at);
+        Ok(())
+    }
+
+    /// A message that is not what it says it is: said, printed or passed over, as was asked for.
+    pub(super) fn unreadable(&mut self, unreadable: &Unreadable) -> Outcome {
+        let message = &unreadable.message;
+        match self.on_error {
+            OnError::Skip => {}
+            OnError::Raw => self.write(message.metadata(), message.payload())?,
+            OnError::Report => {
+                tracing::error!("{unreadable}");
+                self.unreadable += 1;
+            }
+            OnError::Stop => {
+                self.hand_over()?;
+                return Err(Failure::Reported(unreadable.to_string()));
+            }
+        }
+        self.done(message.metadata());
+        Ok(())
+    }
+
+    /// A message was printed, or need not be.
+    fn done(&mut self, metadata: &Metadata) {
+        if self.in_group {
+            let same =
+                |last: &&mut Metadata| last.partition == metadata.partition && last.topic == metadata.topic;
+            match self.printed.iter_mut().find(same) {
+                Some(last) => last.clone_from(metadata),
+                None => self.printed.push(metadata.clone()),
+            }
+        }
+    }
+
+    /// Hands over what was printed.
+    pub(super) fn hand_over(&mut self) -> Outcome {
+        match &mut self.destination {
+            Destination::Output(output) => Ok(output.flush()?),
+            // It is there when it was written.
+            Destination::Directory(_) => Ok(()),
+        }
+    }
+
+    /// The same, and says so to the group, if there is one.
+    pub(super) fn settle(&mut self, consumer: &mut Consumer) -> Outcome {
+        if self.in_group {
+            self.flush(consumer)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self, consumer: &mut Consumer) -> Outcome {
+        self.hand_over()?;
+        for metadata in self.printed.drain(..) {
+            consumer.mark_done(&metadata);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, at: &Metadata, bytes: &[u8]) -> Outcome {
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        let delimiter = if bytes.ends_with(&self.delimiter.0) { &[][..] } else { &self.delimiter.0 };
+        match &mut self.destination {
+            Destination::Output(output) => {
+                output.write(bytes)?;
+                output.write(delimiter)?;
+            }
+            Destination::Directory(directory) => directory.store(at, &[bytes, delimiter])?,
+        }
+        Ok(())
+    }
+}
