@@ -190,6 +190,24 @@ pub(super) struct SubscribeArguments {
     )]
     pub(super) file_name: FileName,
 
+    /// Run this with each message on its standard input, by way of `sh`, instead of printing it. In a group, a message is
+    /// done with when the command succeeds. HOP_TOPIC, HOP_PARTITION, HOP_OFFSET, HOP_TIMESTAMP, HOP_ID, HOP_SENDER,
+    /// HOP_FORMAT, HOP_KEY and HOP_TEST tell it of the message, as far as it has them
+    #[arg(long, value_name = "COMMAND", conflicts_with = "output_dir")]
+    pub(super) exec: Option<String>,
+
+    /// How long the command may take with a message, in seconds: less than 5 minutes with all retries, in a group
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", requires = "exec")]
+    pub(super) exec_timeout: Duration,
+
+    /// How often the command is tried again with a message that it fails for
+    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "exec")]
+    pub(super) exec_retries: u32,
+
+    /// Append messages that the command fails for to this file, a line of JSON each, and go on; without it, that is the end
+    #[arg(long, value_name = "FILE", requires = "exec")]
+    pub(super) dead_letters: Option<PathBuf>,
+
     /// What is printed after a message that does not end with it; \n, \t, \0 and \xHH are understood
     #[arg(short = 'D', long, value_name = "TEXT", default_value = "\\n", value_parser = delimiter, allow_hyphen_values = true)]
     pub(super) delimiter: Delimiter,

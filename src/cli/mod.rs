@@ -91,6 +91,8 @@ enum Failure {
     #[error(transparent)]
     Store(#[from] subscribe::StoreError),
     #[error(transparent)]
+    Command(#[from] subscribe::CommandError),
+    #[error(transparent)]
     Show(#[from] show::ShowFailure),
     #[error("cannot start: {0}")]
     Runtime(io::Error),

@@ -1,5 +1,6 @@
-//! `hop subscribe`: prints what comes, or stores it.
+//! `hop subscribe`: prints what comes, stores it, or runs a command with it.
 
+mod command;
 mod directory;
 mod file_name;
 mod printer;
@@ -18,6 +19,7 @@ use super::{Failure, Outcome, connect};
 use crate::models::Registry;
 use crate::stream::Consumer;
 
+pub(super) use self::command::CommandError;
 pub(super) use self::directory::StoreError;
 pub(super) use self::file_name::FileName;
 
@@ -83,8 +85,9 @@ async fn close_soon(consumer: Consumer) -> Outcome {
 async fn print_all(consumer: &mut Consumer, printer: &mut Printer, interrupt: &Interrupt) -> Outcome {
     // Where there is always more to print, nothing else gets a turn.
     while !interrupt.is_heard() && !printer.has_enough() {
-        // A group may take partitions away whenever it is asked for more: what was printed is done with before.
-        if consumer.at_hand() == 0 {
+        // A group may take partitions away whenever it is asked for more: what was printed is done with before. And what
+        // is done with stays so if the next fails.
+        if consumer.at_hand() == 0 || printer.is_direct() {
             printer.settle(consumer)?;
         }
         let next = {
@@ -101,10 +104,10 @@ async fn print_all(consumer: &mut Consumer, printer: &mut Printer, interrupt: &I
         };
         match next {
             // Bytes need not mean anything.
-            Ok(Some(message)) if printer.is_raw() => printer.raw(&message)?,
+            Ok(Some(message)) if printer.is_raw() => printer.raw(&message).await?,
             Ok(Some(message)) => match consumer.read(message) {
-                Ok(message) => printer.print(&message)?,
-                Err(unreadable) => printer.unreadable(&unreadable)?,
+                Ok(message) => printer.print(&message).await?,
+                Err(unreadable) => printer.unreadable(&unreadable).await?,
             },
             Ok(None) => return Ok(()),
             Err(error) => {

@@ -1,5 +1,6 @@
 //! Prints messages, or stores them, as was asked for.
 
+use super::command::Command;
 use super::directory::Directory;
 use crate::cli::arguments::{Delimiter, OnError, SubscribeArguments};
 use crate::cli::output::Output;
@@ -25,13 +26,20 @@ pub(super) struct Printer {
 enum Destination {
     Output(Output),
     Directory(Directory),
+    Command(Command),
 }
 
 impl Printer {
     pub(super) fn new(arguments: &SubscribeArguments) -> Result<Self, Failure> {
-        let destination = match &arguments.output_dir {
-            Some(path) => Destination::Directory(Directory::open(path, arguments.file_name.clone())?),
-            None => Destination::Output(Output::new()),
+        let destination = match (&arguments.output_dir, &arguments.exec) {
+            (Some(path), _) => Destination::Directory(Directory::open(path, arguments.file_name.clone())?),
+            (None, Some(line)) => Destination::Command(Command::new(
+                line.clone(),
+                arguments.exec_timeout,
+                arguments.exec_retries,
+                arguments.dead_letters.as_deref(),
+            )?),
+            (None, None) => Destination::Output(Output::new()),
         };
         Ok(Self {
             destination,
@@ -60,32 +68,32 @@ impl Printer {
         self.unreadable
     }
 
-    pub(super) fn raw(&mut self, message: &RawMessage) -> Outcome {
-        self.write(message.metadata(), message.payload())?;
+    pub(super) async fn raw(&mut self, message: &RawMessage) -> Outcome {
+        self.write(message, message.payload()).await?;
         self.done(message.metadata());
         Ok(())
     }
 
-    pub(super) fn print(&mut self, message: &Message) -> Outcome {
+    pub(super) async fn print(&mut self, message: &Message) -> Outcome {
         let at = message.metadata();
         if let Some(warning) = message.warning() {
             tracing::warn!(topic = %at.topic, partition = at.partition, offset = at.offset, "{warning}");
         }
         if self.json {
-            self.write(at, message.model().json_line().as_bytes())?;
+            self.write(message.as_raw(), message.model().json_line().as_bytes()).await?;
         } else {
-            self.write(at, &message.model().to_text())?;
+            self.write(message.as_raw(), &message.model().to_text()).await?;
         }
         self.done(at);
         Ok(())
     }
 
     /// A message that is not what it says it is: said, printed or passed over, as was asked for.
-    pub(super) fn unreadable(&mut self, unreadable: &Unreadable) -> Outcome {
+    pub(super) async fn unreadable(&mut self, unreadable: &Unreadable) -> Outcome {
         let message = &unreadable.message;
         match self.on_error {
             OnError::Skip => {}
-            OnError::Raw => self.write(message.metadata(), message.payload())?,
+            OnError::Raw => self.write(message, message.payload()).await?,
             OnError::Report => {
                 tracing::error!("{unreadable}");
                 self.unreadable += 1;
@@ -111,12 +119,17 @@ impl Printer {
         }
     }
 
+    /// Whether what was written is where it is to be: nothing is gathered to be handed over together.
+    pub(super) fn is_direct(&self) -> bool {
+        !matches!(self.destination, Destination::Output(_))
+    }
+
     /// Hands over what was printed.
     pub(super) fn hand_over(&mut self) -> Outcome {
         match &mut self.destination {
             Destination::Output(output) => Ok(output.flush()?),
             // It is there when it was written.
-            Destination::Directory(_) => Ok(()),
+            Destination::Directory(_) | Destination::Command(_) => Ok(()),
         }
     }
 
@@ -136,7 +149,7 @@ impl Printer {
         Ok(())
     }
 
-    fn write(&mut self, at: &Metadata, bytes: &[u8]) -> Outcome {
+    async fn write(&mut self, message: &RawMessage, bytes: &[u8]) -> Outcome {
         self.left = self.left.map(|left| left.saturating_sub(1));
         let delimiter = if bytes.ends_with(&self.delimiter.0) { &[][..] } else { &self.delimiter.0 };
         match &mut self.destination {
@@ -144,7 +157,8 @@ impl Printer {
                 output.write(bytes)?;
                 output.write(delimiter)?;
             }
-            Destination::Directory(directory) => directory.store(at, &[bytes, delimiter])?,
+            Destination::Directory(directory) => directory.store(message.metadata(), &[bytes, delimiter])?,
+            Destination::Command(command) => command.run(message, &[bytes, delimiter].concat()).await?,
         }
         Ok(())
     }
