@@ -2,9 +2,10 @@
 
 import base64
 import json
+import subprocess
 import uuid
 
-from support import ROOT
+from support import ROOT, interrupt
 
 CIRCULAR = ROOT / "examples" / "data" / "circular.gcn3"
 VOEVENT = ROOT / "examples" / "data" / "voevent.xml"
@@ -135,6 +136,41 @@ def test_the_lag_of_a_group_is_what_it_has_not_read(kafka, ours, plain):
     assert title == ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG"]
     assert [topic, "0", "4", "10", "6"] in rows
     assert total == ["total", "6"]
+
+
+def test_the_offsets_of_a_group_are_set_to_a_place_or_time(kafka, ours, plain):
+    topic = numbered(kafka)
+    url = plain.url(topic)
+    read = ["subscribe", *plain.options, "-g", topic, "-n", "1", url]
+
+    def committed(*action):
+        title, row, total = [line.split() for line in ours.run("offsets", *plain.options, *action).ok().lines]
+        assert row[:2] == [topic, "0"]
+        return int(row[2])
+
+    assert committed("reset", url, topic) == 0
+    assert ours.run(*read).ok().lines == ["0"]
+    assert committed("show", url, topic) == 1
+    assert committed("reset", "--to", "LATEST", url, topic) == 10
+    assert committed("to-time", url, topic, "-1h") == 0
+    assert committed("to-time", url, topic, "2999-01-01T00:00:00Z") == 10
+    assert committed("to-time", url, topic, "7") == 7
+    assert ours.run(*read).ok().lines == ["7"]
+    done = ours.run("offsets", *plain.options, "reset", plain.url("nowhere"), topic)
+    assert (done.code, done.out) == (1, b"") and "hop list-topics" in done.err
+
+
+def test_the_offsets_of_a_group_with_members_are_left_alone(kafka, ours, plain):
+    topic = numbered(kafka)
+    member = ours.start("subscribe", *plain.options, "-p", "-s", "EARLIEST", "-g", topic, plain.url(topic),
+                        stdout=subprocess.PIPE)
+    try:
+        assert member.stdout.readline() == b"0\n"
+        done = ours.run("offsets", *plain.options, "reset", plain.url(topic), topic)
+        assert done.code == 1 and "the group has members: stop them first" in done.err
+    finally:
+        interrupt(member)
+        member.wait(10)
 
 
 def test_a_long_list_of_topics_has_the_offsets_of_each_partition(kafka, ours, plain):

@@ -45,6 +45,8 @@ pub(super) enum Command {
     ListTopics(ListTopicsArguments),
     /// Print how far a consumer group is behind
     Lag(LagArguments),
+    /// Print or set how far a consumer group has read
+    Offsets(OffsetsArguments),
     /// Print a message from a file as `subscribe` would
     Show(ShowArguments),
     /// Run a Kafka broker on this machine, for first steps and tests; it is no production store
@@ -221,6 +223,47 @@ pub(super) struct SubscribeArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct OffsetsArguments {
+    #[command(flatten)]
+    pub(super) connection: Connection,
+
+    #[command(subcommand)]
+    pub(super) action: OffsetsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum OffsetsAction {
+    /// Print how far the group has read, as `hop lag` does
+    Show(GroupOf),
+    /// Let the group, which must have no members, go on at the beginning or end of the URL's topics
+    Reset {
+        #[command(flatten)]
+        group: GroupOf,
+        /// Where it goes on
+        #[arg(long, value_name = "POSITION", value_enum, default_value_t = Start::Earliest, ignore_case = true)]
+        to: Start,
+    },
+    /// Let the group, which must have no members, go on at the first messages of a time, or at an offset
+    ToTime {
+        #[command(flatten)]
+        group: GroupOf,
+        /// A time (RFC 3339, UTC), how long ago (`-2h`), or an offset
+        #[arg(value_name = "WHERE", allow_hyphen_values = true)]
+        moment: Moment,
+    },
+}
+
+/// A consumer group, and the topics that it is about.
+#[derive(Debug, Args)]
+pub(super) struct GroupOf {
+    /// Where: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]
+    pub(super) url: String,
+
+    /// The consumer group
+    pub(super) group: String,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ShowArguments {
     /// What the message is, as a `_format` header would say: any name, in any case
     #[arg(short, long, value_name = "FORMAT")]
@@ -260,11 +303,8 @@ pub(super) struct LagArguments {
     #[command(flatten)]
     pub(super) connection: Connection,
 
-    /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
-    pub(super) url: String,
-
-    /// The consumer group
-    pub(super) group: String,
+    #[command(flatten)]
+    pub(super) group: GroupOf,
 }
 
 /// How brokers are reached.

@@ -1,21 +1,26 @@
 //! `hop lag`: how far a consumer group is behind, by partition.
 
-use super::arguments::LagArguments;
+use super::arguments::{GroupOf, LagArguments};
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::table::Table;
 use super::{Failure, Outcome, connect};
 use crate::kafka::TopicPartition;
 use crate::kafka::admin::{Admin, OffsetSpec};
-use crate::stream::{HopUrl, OpenError};
+use crate::stream::{HopUrl, OpenError, Stream};
 
 pub(super) async fn run(arguments: LagArguments, interrupt: Interrupt) -> Outcome {
     let stream = connect(&arguments.connection)?;
-    let url: HopUrl = arguments.url.parse().map_err(OpenError::from)?;
-    let table = tokio::select! {
-        table = async { lags(&stream.client(&arguments.url).await?.admin(), &url, &arguments.group).await } => table?,
-        () = interrupt.heard() => return Ok(()),
-    };
+    tokio::select! {
+        printed = print(&stream, &arguments.group) => printed,
+        () = interrupt.heard() => Ok(()),
+    }
+}
+
+/// Prints how far the group has read, and how far that is behind.
+pub(super) async fn print(stream: &Stream, of: &GroupOf) -> Outcome {
+    let url: HopUrl = of.url.parse().map_err(OpenError::from)?;
+    let table = lags(&stream.client(&of.url).await?.admin(), &url, &of.group).await?;
     let mut output = Output::new();
     for line in table.lines() {
         output.line(&line)?;

@@ -13,6 +13,7 @@ mod interrupt;
 mod lag;
 mod list_topics;
 mod log;
+mod offsets;
 mod output;
 mod progress;
 mod publish;
@@ -103,6 +104,7 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
         Command::Version => version(),
         Command::Auth(arguments) => auth::run(arguments),
         Command::Lag(arguments) => block_on(|interrupt| lag::run(arguments, interrupt)),
+        Command::Offsets(arguments) => block_on(|interrupt| offsets::run(arguments, interrupt)),
         Command::Show(arguments) => show::run(&arguments, &registry),
         Command::ListTopics(arguments) => block_on(|interrupt| list_topics::run(arguments, interrupt)),
         Command::Publish(arguments) => block_on(|interrupt| publish::run(arguments, registry, interrupt)),
@@ -147,7 +149,11 @@ fn level(arguments: &Arguments) -> Level {
         Command::Broker(arguments) => Some(arguments.verbosity),
         #[cfg(feature = "broker")]
         Command::Demo => None,
-        Command::Lag(_) | Command::ListTopics(_) | Command::Show(_) | Command::Version => None,
+        Command::Lag(_)
+        | Command::ListTopics(_)
+        | Command::Offsets(_)
+        | Command::Show(_)
+        | Command::Version => None,
     };
     match verbosity {
         _ if arguments.debug => Level::DEBUG,
