@@ -7,7 +7,7 @@ use std::time::Duration;
 use hop::kafka::admin::NewTopic;
 use hop::kafka::{Consumer, Delivery, Record, TransactionError, TransactionalProducer};
 use protocol_tests::consuming::{reader, within};
-use protocol_tests::target::{eventually, only, unique};
+use protocol_tests::target::{only, unique};
 
 use crate::cluster::Cluster;
 
@@ -18,7 +18,8 @@ const KILLS: usize = 3;
 /// As many records are handed in at a time, and so often: a million takes longer than three kills.
 const AT_A_TIME: usize = 1_000;
 const EVERY: Duration = Duration::from_millis(40);
-/// Of so many transactions one is aborted.
+/// Of a transaction, and of so many of them one is aborted.
+const IN_A_TRANSACTION: usize = 5_000;
 const ABORTED: usize = 5;
 
 /// The numbers that a partition has, in order.
@@ -190,17 +191,18 @@ async fn exactly_what_is_committed_of_a_million_records_is_read_while_nodes_are_
     let cluster = Cluster::take().await;
     let topic = topic(&cluster).await;
     let client = cluster.client().await;
-    let mut producer = client.producer().build_transactional(unique("transactional")).await.unwrap();
+    let id = unique("transactional");
+    let mut producer = client.producer().build_transactional(id.as_str()).await.unwrap();
     let is_calm = AtomicBool::new(false);
     let is_restless = AtomicBool::new(true);
 
     let write = async {
         let mut fates = Vec::new();
-        while fates.len() * AT_A_TIME < RECORDS || is_restless.load(Ordering::Relaxed) {
-            let first = fates.len() * AT_A_TIME;
+        while fates.len() * IN_A_TRANSACTION < RECORDS || is_restless.load(Ordering::Relaxed) {
+            let first = fates.len() * IN_A_TRANSACTION;
             let aborts = fates.len() % ABORTED == 0;
-            fates.push(transact(&mut producer, &topic, first..first + AT_A_TIME, aborts).await);
-            is_calm.store(fates.len() * AT_A_TIME >= RECORDS, Ordering::Relaxed);
+            fates.push(transact(&mut producer, &topic, first..first + IN_A_TRANSACTION, aborts).await);
+            is_calm.store(fates.len() * IN_A_TRANSACTION >= RECORDS, Ordering::Relaxed);
         }
         fates
     };
@@ -209,22 +211,23 @@ async fn exactly_what_is_committed_of_a_million_records_is_read_while_nodes_are_
         is_restless.store(false, Ordering::Relaxed);
     };
     let (fates, ()) = tokio::join!(write, unrest);
-    // Which settles what is in doubt.
-    eventually("the last transaction is settled", async || producer.begin().await.is_ok()).await;
+    // The next with this id begins when the last transaction is settled, and its marks are in all partitions.
+    drop(producer);
+    client.producer().build_transactional(id).await.unwrap();
 
     let consumer = reader(&cluster.client().await, &topic).stop_at_end(true).build().await.unwrap();
     let read = read_all(consumer).await;
     let seen: BTreeSet<usize> = read.iter().flatten().copied().collect();
     let mut expected = vec![Numbers::new(); PARTITIONS];
     for (place, fate) in fates.into_iter().enumerate() {
-        let first = place * AT_A_TIME;
+        let first = place * IN_A_TRANSACTION;
         let is_there = match fate {
             Fate::Committed => true,
             Fate::Aborted => false,
             // All of it, or nothing.
             Fate::InDoubt => seen.contains(&first),
         };
-        for number in (first..first + AT_A_TIME).filter(|_| is_there) {
+        for number in (first..first + IN_A_TRANSACTION).filter(|_| is_there) {
             expected[number % PARTITIONS].push(number);
         }
     }
