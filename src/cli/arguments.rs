@@ -2,7 +2,9 @@
 
 #[cfg(feature = "broker")]
 mod broker;
+mod groups;
 mod moment;
+mod subscribe;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,10 +14,11 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "broker")]
 pub(super) use self::broker::{BrokerArguments, ListenAddress};
+pub(super) use self::groups::{GroupOf, LagArguments, OffsetsAction, OffsetsArguments};
 pub(super) use self::moment::Moment;
-use super::subscribe::FileName;
+pub(super) use self::subscribe::{Delimiter, OnError, SubscribeArguments};
 use crate::models::{Registry, WireForm};
-use crate::stream::{self, StartPosition};
+use crate::stream::StartPosition;
 use crate::wire::Compressor;
 
 /// Publish and follow astronomical alerts on Kafka.
@@ -133,137 +136,6 @@ pub(super) struct PublishArguments {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct SubscribeArguments {
-    #[command(flatten)]
-    pub(super) connection: Connection,
-    #[command(flatten)]
-    pub(super) verbosity: Verbosity,
-
-    /// Where to begin
-    #[arg(short, long, value_name = "POSITION", value_enum, default_value_t = Start::Latest, ignore_case = true)]
-    pub(super) start_at: Start,
-
-    /// Begin at an offset of each partition, at a time (RFC 3339, UTC), or as long ago as `-2h` says
-    #[arg(long, value_name = "WHERE", conflicts_with = "start_at", allow_hyphen_values = true)]
-    pub(super) from: Option<Moment>,
-
-    /// Stop after so many messages
-    #[arg(short = 'n', long, value_name = "COUNT")]
-    pub(super) count: Option<u64>,
-
-    /// Go on at the end of the stream and wait for new messages
-    #[arg(short, long, conflicts_with = "until_eos")]
-    pub(super) persist: bool,
-
-    /// Stop at the end of the stream (the default)
-    #[arg(short = 'e', long)]
-    pub(super) until_eos: bool,
-
-    /// Read as a member of this consumer group: go on where it left off, and share its messages
-    #[arg(short, long, value_name = "GROUP")]
-    pub(super) group_id: Option<String>,
-
-    /// Whether members of the group share its messages, or each gets all, as with hop-client
-    #[arg(long, value_name = "MODE", value_enum, default_value_t = GroupMode::Share, requires = "group_id")]
-    pub(super) group_mode: GroupMode,
-
-    /// Print each message as one line of JSON
-    #[arg(short, long, conflicts_with = "raw")]
-    pub(super) json: bool,
-
-    /// Print each message's bytes as they are on the wire, whatever they are
-    #[arg(long)]
-    pub(super) raw: bool,
-
-    /// Print test messages too
-    #[arg(short, long)]
-    pub(super) test: bool,
-
-    /// Store each message in a file of its own in this directory, instead of printing it; what is there stays as it is
-    #[arg(long, value_name = "DIR")]
-    pub(super) output_dir: Option<PathBuf>,
-
-    /// What the files are called, of {topic}, {partition}, {offset}, {id} and {time}
-    #[arg(
-        long,
-        value_name = "TEMPLATE",
-        default_value = "{topic}-{partition}-{offset}",
-        requires = "output_dir"
-    )]
-    pub(super) file_name: FileName,
-
-    /// Run this with each message on its standard input, by way of `sh`, instead of printing it. In a group, a message is
-    /// done with when the command succeeds. HOP_TOPIC, HOP_PARTITION, HOP_OFFSET, HOP_TIMESTAMP, HOP_ID, HOP_SENDER,
-    /// HOP_FORMAT, HOP_KEY and HOP_TEST tell it of the message, as far as it has them
-    #[arg(long, value_name = "COMMAND", conflicts_with = "output_dir")]
-    pub(super) exec: Option<String>,
-
-    /// How long the command may take with a message, in seconds: less than 5 minutes with all retries, in a group
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", requires = "exec")]
-    pub(super) exec_timeout: Duration,
-
-    /// How often the command is tried again with a message that it fails for
-    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "exec")]
-    pub(super) exec_retries: u32,
-
-    /// Append messages that the command fails for to this file, a line of JSON each, and go on; without it, that is the end
-    #[arg(long, value_name = "FILE", requires = "exec")]
-    pub(super) dead_letters: Option<PathBuf>,
-
-    /// What is printed after a message that does not end with it; \n, \t, \0 and \xHH are understood
-    #[arg(short = 'D', long, value_name = "TEXT", default_value = "\\n", value_parser = delimiter, allow_hyphen_values = true)]
-    pub(super) delimiter: Delimiter,
-
-    /// What to do with a message that cannot be read as what it says it is
-    #[arg(long, value_name = "ACTION", value_enum, default_value_t = OnError::Report)]
-    pub(super) on_error: OnError,
-
-    /// What to read: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]
-    pub(super) url: String,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct OffsetsArguments {
-    #[command(flatten)]
-    pub(super) connection: Connection,
-
-    #[command(subcommand)]
-    pub(super) action: OffsetsAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum OffsetsAction {
-    /// Print how far the group has read, as `hop lag` does
-    Show(GroupOf),
-    /// Let the group, which must have no members, go on at the beginning or end of the URL's topics
-    Reset {
-        #[command(flatten)]
-        group: GroupOf,
-        /// Where it goes on
-        #[arg(long, value_name = "POSITION", value_enum, default_value_t = Start::Earliest, ignore_case = true)]
-        to: Start,
-    },
-    /// Let the group, which must have no members, go on at the first messages of a time, or at an offset
-    ToTime {
-        #[command(flatten)]
-        group: GroupOf,
-        /// A time (RFC 3339, UTC), how long ago (`-2h`), or an offset
-        #[arg(value_name = "WHERE", allow_hyphen_values = true)]
-        moment: Moment,
-    },
-}
-
-/// A consumer group, and the topics that it is about.
-#[derive(Debug, Args)]
-pub(super) struct GroupOf {
-    /// Where: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]
-    pub(super) url: String,
-
-    /// The consumer group
-    pub(super) group: String,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct ShowArguments {
     /// What the message is, as a `_format` header would say: any name, in any case
     #[arg(short, long, value_name = "FORMAT")]
@@ -296,15 +168,6 @@ pub(super) struct ListTopicsArguments {
 
     /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
     pub(super) url: String,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct LagArguments {
-    #[command(flatten)]
-    pub(super) connection: Connection,
-
-    #[command(flatten)]
-    pub(super) group: GroupOf,
 }
 
 /// How brokers are reached.
@@ -381,41 +244,6 @@ impl From<Form> for WireForm {
     }
 }
 
-/// [`stream::GroupMode`], by the names that it has on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum GroupMode {
-    /// Each message goes to one member
-    Share,
-    /// Every member gets all messages; only offsets are kept
-    Assign,
-}
-
-impl From<GroupMode> for stream::GroupMode {
-    fn from(mode: GroupMode) -> Self {
-        match mode {
-            GroupMode::Share => Self::Share,
-            GroupMode::Assign => Self::Assign,
-        }
-    }
-}
-
-/// What becomes of a message that cannot be decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum OnError {
-    /// Say so, go on, and exit with 1 at the end
-    Report,
-    /// Say so and stop
-    Stop,
-    /// Pass over it
-    Skip,
-    /// Print its bytes
-    Raw,
-}
-
-/// The bytes between messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Delimiter(pub(super) Vec<u8>);
-
 /// Parses the command line; help, version and usage errors come back as the error.
 pub(super) fn parse(registry: &Registry) -> Result<Arguments, clap::Error> {
     let command = Arguments::command().mut_subcommand("publish", |publish| {
@@ -435,45 +263,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(duration) }
 }
 
-fn delimiter(text: &str) -> Result<Delimiter, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        if character != '\\' {
-            bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            continue;
-        }
-        match characters.next() {
-            Some('n') => bytes.push(b'\n'),
-            Some('r') => bytes.push(b'\r'),
-            Some('t') => bytes.push(b'\t'),
-            Some('0') => bytes.push(0),
-            Some('\\') => bytes.push(b'\\'),
-            Some('x') => {
-                let digits: String = characters.by_ref().take(2).collect();
-                let byte = u8::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 2);
-                bytes.push(byte.ok_or_else(|| {
-                    format!("\\x{digits} is not a byte: two hexadecimal digits follow \\x")
-                })?);
-            }
-            Some('u') => {
-                let digits: String = characters.by_ref().take(4).collect();
-                let code = u32::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 4);
-                let character = code.and_then(char::from_u32);
-                let character = character.ok_or_else(|| format!("\\u{digits} is not a character"))?;
-                bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            Some(other) => {
-                return Err(format!(
-                    "\\{other} is not known; use \\n, \\r, \\t, \\0, \\\\, \\xHH or \\uHHHH"
-                ));
-            }
-            None => return Err("ends with a lone backslash".to_owned()),
-        }
-    }
-    Ok(Delimiter(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,18 +270,6 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn delimiters_are_unescaped() {
-        for (text, bytes) in
-            [("\\n", b"\n" as &[u8]), ("", b""), ("\\0\\x7f", b"\0\x7f"), ("\\u00e9|", "é|".as_bytes())]
-        {
-            assert_eq!(delimiter(text), Ok(Delimiter(bytes.to_vec())), "{text}");
-        }
-        for text in ["\\", "\\q", "\\x1", "\\xgg", "\\u12", "\\ud800"] {
-            assert!(delimiter(text).is_err(), "{text}");
-        }
     }
 
     #[test]

@@ -1,0 +1,191 @@
+//! The options of `hop subscribe`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{Connection, Moment, Start, Verbosity, seconds};
+use crate::cli::subscribe::FileName;
+use crate::stream;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SubscribeArguments {
+    #[command(flatten)]
+    pub(in crate::cli) connection: Connection,
+    #[command(flatten)]
+    pub(in crate::cli) verbosity: Verbosity,
+
+    /// Where to begin
+    #[arg(short, long, value_name = "POSITION", value_enum, default_value_t = Start::Latest, ignore_case = true)]
+    pub(in crate::cli) start_at: Start,
+
+    /// Begin at an offset of each partition, at a time (RFC 3339, UTC), or as long ago as `-2h` says
+    #[arg(long, value_name = "WHERE", conflicts_with = "start_at", allow_hyphen_values = true)]
+    pub(in crate::cli) from: Option<Moment>,
+
+    /// Stop after so many messages
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(in crate::cli) count: Option<u64>,
+
+    /// Go on at the end of the stream and wait for new messages
+    #[arg(short, long, conflicts_with = "until_eos")]
+    pub(in crate::cli) persist: bool,
+
+    /// Stop at the end of the stream (the default)
+    #[arg(short = 'e', long)]
+    pub(in crate::cli) until_eos: bool,
+
+    /// Read as a member of this consumer group: go on where it left off, and share its messages
+    #[arg(short, long, value_name = "GROUP")]
+    pub(in crate::cli) group_id: Option<String>,
+
+    /// Whether members of the group share its messages, or each gets all, as with hop-client
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = GroupMode::Share, requires = "group_id")]
+    pub(in crate::cli) group_mode: GroupMode,
+
+    /// Print each message as one line of JSON
+    #[arg(short, long, conflicts_with = "raw")]
+    pub(in crate::cli) json: bool,
+
+    /// Print each message's bytes as they are on the wire, whatever they are
+    #[arg(long)]
+    pub(in crate::cli) raw: bool,
+
+    /// Print test messages too
+    #[arg(short, long)]
+    pub(in crate::cli) test: bool,
+
+    /// Store each message in a file of its own in this directory, instead of printing it; what is there stays as it is
+    #[arg(long, value_name = "DIR")]
+    pub(in crate::cli) output_dir: Option<PathBuf>,
+
+    /// What the files are called, of {topic}, {partition}, {offset}, {id} and {time}
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        default_value = "{topic}-{partition}-{offset}",
+        requires = "output_dir"
+    )]
+    pub(in crate::cli) file_name: FileName,
+
+    /// Run this with each message on its standard input, by way of `sh`, instead of printing it. In a group, a message is
+    /// done with when the command succeeds. HOP_TOPIC, HOP_PARTITION, HOP_OFFSET, HOP_TIMESTAMP, HOP_ID, HOP_SENDER,
+    /// HOP_FORMAT, HOP_KEY and HOP_TEST tell it of the message, as far as it has them
+    #[arg(long, value_name = "COMMAND", conflicts_with = "output_dir")]
+    pub(in crate::cli) exec: Option<String>,
+
+    /// How long the command may take with a message, in seconds: less than 5 minutes with all retries, in a group
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", requires = "exec")]
+    pub(in crate::cli) exec_timeout: Duration,
+
+    /// How often the command is tried again with a message that it fails for
+    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "exec")]
+    pub(in crate::cli) exec_retries: u32,
+
+    /// Append messages that the command fails for to this file, a line of JSON each, and go on; without it, that is the end
+    #[arg(long, value_name = "FILE", requires = "exec")]
+    pub(in crate::cli) dead_letters: Option<PathBuf>,
+
+    /// What is printed after a message that does not end with it; \n, \t, \0 and \xHH are understood
+    #[arg(short = 'D', long, value_name = "TEXT", default_value = "\\n", value_parser = delimiter, allow_hyphen_values = true)]
+    pub(in crate::cli) delimiter: Delimiter,
+
+    /// What to do with a message that cannot be read as what it says it is
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t = OnError::Report)]
+    pub(in crate::cli) on_error: OnError,
+
+    /// What to read: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]
+    pub(in crate::cli) url: String,
+}
+
+/// [`stream::GroupMode`], by the names that it has on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum GroupMode {
+    /// Each message goes to one member
+    Share,
+    /// Every member gets all messages; only offsets are kept
+    Assign,
+}
+
+impl From<GroupMode> for stream::GroupMode {
+    fn from(mode: GroupMode) -> Self {
+        match mode {
+            GroupMode::Share => Self::Share,
+            GroupMode::Assign => Self::Assign,
+        }
+    }
+}
+
+/// What becomes of a message that cannot be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum OnError {
+    /// Say so, go on, and exit with 1 at the end
+    Report,
+    /// Say so and stop
+    Stop,
+    /// Pass over it
+    Skip,
+    /// Print its bytes
+    Raw,
+}
+
+/// The bytes between messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct Delimiter(pub(in crate::cli) Vec<u8>);
+
+fn delimiter(text: &str) -> Result<Delimiter, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        match characters.next() {
+            Some('n') => bytes.push(b'\n'),
+            Some('r') => bytes.push(b'\r'),
+            Some('t') => bytes.push(b'\t'),
+            Some('0') => bytes.push(0),
+            Some('\\') => bytes.push(b'\\'),
+            Some('x') => {
+                let digits: String = characters.by_ref().take(2).collect();
+                let byte = u8::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 2);
+                bytes.push(byte.ok_or_else(|| {
+                    format!("\\x{digits} is not a byte: two hexadecimal digits follow \\x")
+                })?);
+            }
+            Some('u') => {
+                let digits: String = characters.by_ref().take(4).collect();
+                let code = u32::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 4);
+                let character = code.and_then(char::from_u32);
+                let character = character.ok_or_else(|| format!("\\u{digits} is not a character"))?;
+                bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            Some(other) => {
+                return Err(format!(
+                    "\\{other} is not known; use \\n, \\r, \\t, \\0, \\\\, \\xHH or \\uHHHH"
+                ));
+            }
+            None => return Err("ends with a lone backslash".to_owned()),
+        }
+    }
+    Ok(Delimiter(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delimiters_are_unescaped() {
+        for (text, bytes) in
+            [("\\n", b"\n" as &[u8]), ("", b""), ("\\0\\x7f", b"\0\x7f"), ("\\u00e9|", "é|".as_bytes())]
+        {
+            assert_eq!(delimiter(text), Ok(Delimiter(bytes.to_vec())), "{text}");
+        }
+        for text in ["\\", "\\q", "\\x1", "\\xgg", "\\u12", "\\ud800"] {
+            assert!(delimiter(text).is_err(), "{text}");
+        }
+    }
+}
