@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Number;
 
-use super::scan::plain_prefix;
+use super::scan::unescaped_prefix;
 use super::{Json, JsonError, NonFinite};
 use crate::models::error::line_and_column;
 
@@ -119,9 +119,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
         let mut text = String::new();
         loop {
-            let plain = plain_prefix(self.rest().as_bytes(), |byte| {
-                (byte != b'"') & (byte != b'\\') & (byte >= 0x20)
-            });
+            let plain = unescaped_prefix(self.rest().as_bytes());
             text.push_str(self.rest().get(..plain).unwrap_or_default());
             self.at += plain;
             match self.peek() {

@@ -112,7 +112,7 @@ impl Rewriter<'_> {
     }
 
     /// Whether a comma comes next, or this bracket.
-    #[inline]
+    #[inline(always)]
     fn goes_on(&mut self, bracket: u8) -> Option<bool> {
         match *self.bytes.get(self.at..)? {
             [b',', b' ', third, ..] if third > b' ' => {
@@ -141,7 +141,7 @@ impl Rewriter<'_> {
     }
 
     /// A comma or colon, and one space.
-    #[inline]
+    #[inline(always)]
     fn separator(&mut self, mark: u8) -> Option<()> {
         if let [first, b' ', third, ..] = *self.bytes.get(self.at..)?
             && first == mark
@@ -162,7 +162,7 @@ impl Rewriter<'_> {
     }
 
     /// A string; where what is between its quotes stands.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Option<Range<usize>> {
         if self.peek()? != b'"' {
             return None;
@@ -171,8 +171,7 @@ impl Rewriter<'_> {
         let start = self.at;
         loop {
             let rest = self.bytes.get(self.at..)?;
-            let plain =
-                plain_prefix(rest, |byte| (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\'));
+            let plain = plain_prefix(rest);
             self.at += plain;
             match rest.get(plain..)? {
                 [b'"', ..] => {
@@ -186,7 +185,7 @@ impl Rewriter<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> Option<()> {
         let rest = self.bytes.get(self.at..)?;
         if let Some(length) = plain_number(rest) {
@@ -282,7 +281,7 @@ impl Rewriter<'_> {
         self.kept = self.at;
     }
 
-    #[inline]
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }

@@ -1,17 +1,49 @@
 //! How far a string or number goes on without anything special: most do to their end, and are copied whole.
 
-/// As many bytes as are looked at together; the compiler makes a few vector instructions of it.
-const TOGETHER: usize = 32;
+/// Has a 1 in each byte.
+const EACH: u64 = u64::MAX / 0xff;
 
-/// The length of the part at the front of `bytes` that is `plain` throughout.
-#[inline]
-pub(super) fn plain_prefix(bytes: &[u8], plain: impl Fn(u8) -> bool) -> usize {
-    let (blocks, _) = bytes.as_chunks::<TOGETHER>();
-    // Without leaving early: that is what lets a block be tested as a whole.
-    let block_is_plain = |block: &&[u8; TOGETHER]| block.iter().fold(true, |all, &byte| all & plain(byte));
-    let whole = blocks.iter().take_while(block_is_plain).count() * TOGETHER;
-    let rest = bytes.get(whole..).unwrap_or_default();
-    whole + rest.iter().position(|&byte| !plain(byte)).unwrap_or(rest.len())
+/// The length of the part at the front of `bytes` that a JSON string may have as it is.
+#[inline(always)]
+pub(super) fn unescaped_prefix(bytes: &[u8]) -> usize {
+    prefix(bytes, must_be_escaped)
+}
+
+/// The length of the part at the front of `bytes` that Python writes as it is: of that, what is printable ASCII.
+#[inline(always)]
+pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
+    // 0x7f gets the highest bit; what is above has it.
+    prefix(bytes, |word| must_be_escaped(word) | ((word | word.wrapping_add(EACH)) & (EACH * 0x80)))
+}
+
+/// The length of the part at the front of `bytes` in whose words, of eight bytes each, nothing is marked: `mark` sets the
+/// highest bit of the first byte that ends it, and may set those of bytes behind that. To a vector unit it would be as
+/// simple, but most strings are shorter than what that takes at a time.
+#[inline(always)]
+fn prefix(bytes: &[u8], mark: impl Fn(u64) -> u64) -> usize {
+    let unmarked = |word: [u8; 8]| usize::try_from(mark(u64::from_le_bytes(word)).trailing_zeros() / 8);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut length = 0;
+    for word in words {
+        let unmarked = unmarked(*word).unwrap_or(8);
+        length += unmarked;
+        if unmarked < 8 {
+            return length;
+        }
+    }
+    let mut last = [0; 8];
+    for (byte, to) in rest.iter().zip(&mut last) {
+        *to = *byte;
+    }
+    length + unmarked(last).unwrap_or(0).min(rest.len())
+}
+
+/// Marks quotation marks, backslashes and control characters.
+#[inline(always)]
+fn must_be_escaped(word: u64) -> u64 {
+    let below = |word: u64, limit: u64| word.wrapping_sub(EACH * limit) & !word;
+    let is = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+    (below(word, 0x20) | is(b'"') | is(b'\\')) & (EACH * 0x80)
 }
 
 /// The length of the number at the front of `bytes`, if it is short, and Python writes it in just this way whatever its
@@ -66,19 +98,25 @@ number_within!(short_number, u128);
 
 #[cfg(test)]
 mod tests {
-    use super::{plain_number, plain_prefix};
+    use super::{plain_number, plain_prefix, unescaped_prefix};
 
     #[test]
     fn the_first_byte_that_is_not_plain_is_found_wherever_it_is() {
-        for length in 0..100 {
-            for at in 0..=length {
-                let mut bytes = vec![b'a'; length];
-                if at < length {
-                    bytes[at] = b'!';
+        for end in 0..=u8::MAX {
+            let must_be_escaped = end < 0x20 || end == b'"' || end == b'\\';
+            let is_plain = !must_be_escaped && end < 0x7f;
+            for length in 1..20 {
+                for at in 0..length {
+                    // The bytes before it are those that are nearest to what ends a string.
+                    let mut bytes: Vec<u8> = b" !#[]~".iter().copied().cycle().take(length).collect();
+                    bytes[at] = end;
+                    let found = |ends: bool| if ends { at } else { length };
+                    assert_eq!(plain_prefix(&bytes), found(!is_plain), "{end} {length} {at}");
+                    assert_eq!(unescaped_prefix(&bytes), found(must_be_escaped), "{end} {length} {at}");
                 }
-                assert_eq!(plain_prefix(&bytes, |byte| byte != b'!'), at, "{length} {at}");
             }
         }
+        assert_eq!((plain_prefix(b""), unescaped_prefix(b"")), (0, 0));
     }
 
     #[test]

@@ -123,9 +123,7 @@ impl Writer {
         self.out.push('"');
         let mut rest = text;
         loop {
-            let plain = plain_prefix(rest.as_bytes(), |byte| {
-                (b' '..=b'~').contains(&byte) & (byte != b'"') & (byte != b'\\')
-            });
+            let plain = plain_prefix(rest.as_bytes());
             // What ends the plain part is ASCII or begins a character: both are boundaries.
             let (copied, special) = rest.split_at_checked(plain).unwrap_or((rest, ""));
             self.out.push_str(copied);
