@@ -115,6 +115,10 @@ def test_reading_begins_where_it_is_told_to_and_ends_after_so_many(kafka, ours, 
     assert read("--from", "-1h") == [str(number) for number in range(10)]
     assert read("--from", "1970-01-02T00:00:00Z", "-n", "3") == ["0", "1", "2"]
     assert read("--from", "2999-01-01T00:00:00Z") == []
+    assert read("--from", "3", "--until", "6") == ["3", "4", "5"]
+    assert read("--from", "6", "--until", "3") == []
+    assert read("--from", "8", "--until", "2999-01-01T00:00:00Z") == ["8", "9"]
+    assert read("-s", "EARLIEST", "--until", "-1h") == []
     done = ours.run("subscribe", *plain.options, "--from", "yesterday", plain.url(topic))
     assert done.code == 2 and "how long ago" in done.err
 
@@ -124,6 +128,14 @@ def test_what_was_not_asked_for_is_left_to_the_next_of_the_group(kafka, ours, pl
     arguments = ["subscribe", *plain.options, "-s", "EARLIEST", "-g", topic, "-n", "4", plain.url(topic)]
     reads = [ours.run(*arguments).ok().lines for _ in range(3)]
     assert reads == [["0", "1", "2", "3"], ["4", "5", "6", "7"], ["8", "9"]]
+
+
+def test_what_is_behind_the_stop_is_left_to_the_next_of_the_group(kafka, ours, plain):
+    topic = numbered(kafka, partitions=2)
+    read = ["subscribe", *plain.options, "-s", "EARLIEST", "-g", topic, plain.url(topic)]
+    first = ours.run(*read, "--until", "4").ok().lines
+    rest = ours.run(*read).ok().lines
+    assert (first, rest) == ([str(number) for number in range(4)], [str(number) for number in range(4, 10)])
 
 
 def test_the_lag_of_a_group_is_what_it_has_not_read(kafka, ours, plain):

@@ -1,16 +1,15 @@
 //! Reading alerts.
 
 use std::collections::VecDeque;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::message::{Message, Metadata, RawMessage, Unreadable};
+use super::position::{StartPosition, StopPosition};
 use super::{HopUrl, OpenError, Stream, TopicName};
-use crate::kafka::{self, FetchedBatch, Group, StartOffset, Stopper, TopicPartition};
+use crate::kafka::{self, FetchedBatch, Group, Stopper, TopicPartition};
 use crate::models::Registry;
 
 /// How many records of a batch are taken over at a time: enough to make the taking cheap, and few enough that a batch
@@ -31,6 +30,7 @@ pub struct ReaderBuilder {
     stream: Stream,
     url: String,
     start: StartPosition,
+    stop: Option<StopPosition>,
     persist: bool,
     include_tests: bool,
     give_up_after: Option<Option<Duration>>,
@@ -54,6 +54,7 @@ impl ReaderBuilder {
             stream,
             url: url.to_owned(),
             start: StartPosition::default(),
+            stop: None,
             persist: false,
             include_tests: false,
             give_up_after: None,
@@ -65,6 +66,12 @@ impl ReaderBuilder {
     /// Where to begin in each topic.
     pub fn start_at(mut self, start: StartPosition) -> Self {
         self.start = start;
+        self
+    }
+
+    /// Where to stop in each partition, if not only at its end; when persisting, also if that is not there yet.
+    pub fn stop_before(mut self, stop: impl Into<Option<StopPosition>>) -> Self {
+        self.stop = stop.into();
         self
     }
 
@@ -140,6 +147,7 @@ impl ReaderBuilder {
             stopper: inner.stopper(),
             inner,
             registry: self.stream.formats(),
+            stop: self.stop,
             include_tests: self.include_tests,
             batch: None,
             ready: VecDeque::new(),
@@ -149,69 +157,13 @@ impl ReaderBuilder {
     }
 }
 
-/// Where to begin reading a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum StartPosition {
-    /// At the oldest message that the brokers still keep.
-    Earliest,
-    /// After the newest: only what is sent from now on. The default.
-    #[default]
-    Latest,
-    /// At this offset of each partition; where there is none any more, at the oldest message.
-    Offset(i64),
-    /// In each partition at the first message of this time or later, in milliseconds since 1970 UTC; at the end where
-    /// there is none yet.
-    Timestamp(i64),
-}
-
-impl From<StartPosition> for StartOffset {
-    fn from(start: StartPosition) -> Self {
-        match start {
-            StartPosition::Earliest => Self::Earliest,
-            StartPosition::Latest => Self::Latest,
-            StartPosition::Offset(offset) => Self::Offset(offset),
-            StartPosition::Timestamp(time) => Self::Timestamp(time),
-        }
-    }
-}
-
-impl fmt::Display for StartPosition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Earliest => f.write_str("EARLIEST"),
-            Self::Latest => f.write_str("LATEST"),
-            Self::Offset(offset) => write!(f, "offset {offset}"),
-            Self::Timestamp(time) => write!(f, "{time} ms after 1970"),
-        }
-    }
-}
-
-impl FromStr for StartPosition {
-    type Err = UnknownStartPosition;
-
-    /// `EARLIEST` or `LATEST`, in any case.
-    fn from_str(name: &str) -> Result<Self, UnknownStartPosition> {
-        [Self::Earliest, Self::Latest]
-            .into_iter()
-            .find(|position| position.to_string().eq_ignore_ascii_case(name))
-            .ok_or_else(|| UnknownStartPosition { name: name.to_owned() })
-    }
-}
-
-/// A name that is no start position.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{name:?} is no start position; there are EARLIEST and LATEST")]
-pub struct UnknownStartPosition {
-    /// The name.
-    pub name: String,
-}
-
 /// Reads the messages of some topics, all partitions of them, in the order of each partition.
 #[derive(Debug)]
 pub struct Consumer {
     inner: kafka::Consumer,
     stopper: Stopper,
     registry: Arc<Registry>,
+    stop: Option<StopPosition>,
     include_tests: bool,
     /// The batch that is being handed over, and how many of its records have been taken from it.
     batch: Option<(FetchedBatch, usize)>,
@@ -254,6 +206,10 @@ impl Consumer {
             }
             while let Some(record) = self.ready.pop_front() {
                 let message = record?;
+                if self.stop.is_some_and(|stop| stop.is_reached(message.metadata())) {
+                    self.stop_before(message.metadata())?;
+                    continue;
+                }
                 if self.marks {
                     let at = message.metadata();
                     let partition = TopicPartition::new(Arc::clone(&at.topic), at.partition);
@@ -332,6 +288,18 @@ impl Consumer {
         self.inner.close().await
     }
 
+    /// Reads no more of the partition of this message. All that is at hand is of that one.
+    fn stop_before(&mut self, metadata: &Metadata) -> Result<(), kafka::Error> {
+        self.ready.clear();
+        self.batch = None;
+        let partition = TopicPartition::new(Arc::clone(&metadata.topic), metadata.partition);
+        match self.inner.stop_before(&partition, metadata.offset) {
+            // The group gave it to somebody else meanwhile.
+            Err(kafka::Error::NotAssigned { .. }) => Ok(()),
+            stopped => stopped,
+        }
+    }
+
     /// The message that was handed over last is done with.
     fn settle(&mut self) {
         if let Some((partition, offset)) = self.handed.take() {
@@ -365,17 +333,4 @@ fn messages(batch: &FetchedBatch, from: usize) -> impl Iterator<Item = Result<Ra
             },
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn start_positions_have_the_names_of_the_command_line() {
-        assert_eq!("EARLIEST".parse(), Ok(StartPosition::Earliest));
-        assert_eq!("latest".parse(), Ok(StartPosition::Latest));
-        let error = "FOO".parse::<StartPosition>().unwrap_err();
-        assert_eq!(error.to_string(), "\"FOO\" is no start position; there are EARLIEST and LATEST");
-    }
 }

@@ -46,19 +46,19 @@ mod headers;
 mod journal;
 mod message;
 mod packer;
+mod position;
 mod producer;
 mod robust;
 mod topic;
 mod url;
 
 pub use self::connect::{OpenError, Stream};
-pub use self::consumer::{
-    Consumer, GroupMode, NextError, ReaderBuilder, StartPosition, UnknownStartPosition,
-};
+pub use self::consumer::{Consumer, GroupMode, NextError, ReaderBuilder};
 pub use self::headers::{Header, Headers};
 pub use self::journal::{Fsync, JournalError, JournalFlaw};
 pub use self::message::{Message, Metadata, RawMessage, Unreadable};
 pub use self::packer::{Outgoing, Packer};
+pub use self::position::{StartPosition, StopPosition, UnknownStartPosition};
 pub use self::producer::{Producer, WriteError, WriterBuilder};
 pub use self::robust::{
     DeliveryError, RobustFlushError, RobustOpenError, RobustProducer, RobustWriteError, RobustWriterBuilder,

@@ -1,9 +1,9 @@
-//! Where to begin, as it is typed: an offset, a time, or how long ago.
+//! Where to begin or stop, as it is typed: an offset, a time, or how long ago.
 
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::stream::StartPosition;
+use crate::stream::{StartPosition, StopPosition};
 
 /// A place in a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,16 +14,29 @@ pub(crate) enum Moment {
 }
 
 impl Moment {
-    /// The position, if it is now.
+    /// Where to begin, if it is now.
     pub(crate) fn position(self, now: SystemTime) -> StartPosition {
-        let time = match self {
-            Self::Offset(offset) => return StartPosition::Offset(offset),
-            Self::At(time) => Some(time),
-            Self::Ago(duration) => now.checked_sub(duration),
-        };
-        let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        StartPosition::Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        match self {
+            Self::Offset(offset) => StartPosition::Offset(offset),
+            Self::At(time) => StartPosition::Timestamp(milliseconds(Some(time))),
+            Self::Ago(duration) => StartPosition::Timestamp(milliseconds(now.checked_sub(duration))),
+        }
     }
+
+    /// Where to stop, if it is now.
+    pub(crate) fn stop(self, now: SystemTime) -> StopPosition {
+        match self {
+            Self::Offset(offset) => StopPosition::Offset(offset),
+            Self::At(time) => StopPosition::Timestamp(milliseconds(Some(time))),
+            Self::Ago(duration) => StopPosition::Timestamp(milliseconds(now.checked_sub(duration))),
+        }
+    }
+}
+
+/// What is before 1970 is as good as that.
+fn milliseconds(time: Option<SystemTime>) -> i64 {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl FromStr for Moment {
@@ -60,7 +73,14 @@ mod tests {
             // Before there were times.
             ("-9000days", StartPosition::Timestamp(0)),
         ] {
-            assert_eq!(text.parse::<Moment>().map(|moment| moment.position(now)), Ok(position), "{text}");
+            let moment: Moment = text.parse().unwrap();
+            assert_eq!(moment.position(now), position, "{text}");
+            let stop = match position {
+                StartPosition::Offset(offset) => StopPosition::Offset(offset),
+                StartPosition::Timestamp(time) => StopPosition::Timestamp(time),
+                other => panic!("{other}"),
+            };
+            assert_eq!(moment.stop(now), stop, "{text}");
         }
         for text in [
             "",

@@ -24,6 +24,10 @@ pub(in crate::cli) struct SubscribeArguments {
     #[arg(long, value_name = "WHERE", conflicts_with = "start_at", allow_hyphen_values = true)]
     pub(in crate::cli) from: Option<Moment>,
 
+    /// Stop before an offset of each partition, or before the first message of a time; at the end in any case
+    #[arg(long, value_name = "WHERE", conflicts_with = "persist", allow_hyphen_values = true)]
+    pub(in crate::cli) until: Option<Moment>,
+
     /// Stop after so many messages
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(in crate::cli) count: Option<u64>,

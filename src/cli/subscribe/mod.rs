@@ -31,13 +31,15 @@ const GOODBYE: Duration = Duration::from_millis(500);
 pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
     let mut printer = Printer::new(&arguments)?;
     let stream = connect(&arguments.connection)?.registry(registry);
+    let now = SystemTime::now();
     let start = match arguments.from {
-        Some(moment) => moment.position(SystemTime::now()),
+        Some(moment) => moment.position(now),
         None => arguments.start_at.into(),
     };
     let mut reader = stream
         .reader(&arguments.url)
         .start_at(start)
+        .stop_before(arguments.until.map(|moment| moment.stop(now)))
         .persist(arguments.persist)
         .include_tests(arguments.test)
         .give_up_after((!arguments.persist).then_some(PATIENCE))

@@ -74,6 +74,21 @@ impl Consumer {
         Ok(())
     }
 
+    /// Reads a partition up to this offset, which is not handed over, and no further. When all partitions are read up to
+    /// where they stop, [`next_batch`](Self::next_batch) returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAssigned`] for a partition that this consumer does not read.
+    pub fn stop_before(&mut self, partition: &TopicPartition, offset: i64) -> Result<(), Error> {
+        if self.unpacked.as_ref().is_some_and(|unpacked| unpacked.batch.topic_partition() == partition) {
+            self.put_back();
+        }
+        let index = self.positions.stop_at(partition, offset).ok_or_else(|| not_assigned(partition))?;
+        self.discard(index);
+        Ok(())
+    }
+
     /// The partitions that this consumer reads, paused or not, in order.
     pub fn assignment(&self) -> Vec<TopicPartition> {
         let mut names: Vec<_> = self.positions.names().cloned().collect();

@@ -194,14 +194,15 @@ impl Positions {
                     }
                 }
                 tracked.log_end = Some(fetched.end);
-                let end = *tracked.end.get_or_insert(fetched.end);
+                tracked.end.get_or_insert(fetched.end);
+                let stop = tracked.stops_before(stop_at_end);
                 let next = fetched.next.unwrap_or(offset).max(offset);
                 tracked.position = Position::At { offset: next, certain: true };
                 if !certain {
                     tracked.handed_over = Some(offset);
                 }
                 match fetched.next {
-                    Some(_) if !(stop_at_end && offset >= end) => {
+                    Some(_) if stop.is_none_or(|stop| offset < stop) => {
                         if fetched.epoch >= 0 {
                             tracked.epoch = fetched.epoch;
                         }
@@ -396,9 +397,18 @@ impl Positions {
         let index = *self.indices.get(partition)?;
         let tracked = self.partitions.get_mut(&index)?;
         tracked.paused = paused;
-        if let (Position::At { .. }, Some(offset), true) = (tracked.position, tracked.handed_over, paused) {
-            tracked.position = Position::At { offset, certain: true };
+        if paused {
+            tracked.go_back();
         }
+        Some(index)
+    }
+
+    /// Reads a partition up to this offset and no further. What was fetched already is void.
+    pub(super) fn stop_at(&mut self, partition: &TopicPartition, offset: i64) -> Option<Index> {
+        let index = *self.indices.get(partition)?;
+        let tracked = self.partitions.get_mut(&index)?;
+        tracked.stop = Some(offset);
+        tracked.go_back();
         Some(index)
     }
 
@@ -422,9 +432,12 @@ impl Positions {
         }
     }
 
-    /// Whether every partition has reached its end, for a consumer that stops there.
+    /// Whether every partition has been read up to where the consumer stops. Having none is an end for one that stops at
+    /// ends only.
     pub(super) fn all_finished(&self) -> bool {
-        self.policy.stop_at_end && self.partitions.values().all(|tracked| tracked.is_finished(true))
+        let stop_at_end = self.policy.stop_at_end;
+        (stop_at_end || !self.partitions.is_empty())
+            && self.partitions.values().all(|tracked| tracked.is_finished(stop_at_end))
     }
 
     /// Whether everything that is to be read could be asked for, as far as is known.
@@ -504,7 +517,7 @@ impl Positions {
 
     /// Where a partition's reader stops, if it does.
     pub(super) fn stop_before(&self, index: Index) -> Option<i64> {
-        self.partitions.get(&index).and_then(|tracked| tracked.end).filter(|_| self.policy.stop_at_end)
+        self.partitions.get(&index)?.stops_before(self.policy.stop_at_end)
     }
 }
 

@@ -32,8 +32,10 @@ pub(super) struct Tracked {
     /// Whether its group had read nothing of it, and it has not been found yet where to begin.
     pub(super) is_new_to_group: bool,
     pub(super) paused: bool,
-    /// Where to stop: the end of the log when it was first seen.
+    /// The end of the log when it was first seen: where to stop, for a consumer that stops at ends.
     pub(super) end: Option<i64>,
+    /// Where the user wants to stop.
+    pub(super) stop: Option<i64>,
     /// The end of the log when it was last seen.
     pub(super) log_end: Option<i64>,
     pub(super) in_flight: bool,
@@ -88,6 +90,7 @@ impl Tracked {
             is_new_to_group: false,
             paused: false,
             end: None,
+            stop: None,
             log_end: None,
             in_flight: false,
             not_before: None,
@@ -118,10 +121,23 @@ impl Tracked {
         self.epoch >= 0 && leader_epoch > self.checked_under
     }
 
+    /// Where reading stops, as far as is known.
+    pub(super) fn stops_before(&self, stop_at_end: bool) -> Option<i64> {
+        let end = self.end.filter(|_| stop_at_end);
+        self.stop.into_iter().chain(end).min()
+    }
+
     pub(super) fn is_finished(&self, stop_at_end: bool) -> bool {
-        match (self.position, self.end) {
-            (Position::At { offset, .. }, Some(end)) => stop_at_end && offset >= end,
+        match (self.position, self.stops_before(stop_at_end)) {
+            (Position::At { offset, .. }, Some(stop)) => offset >= stop,
             _ => false,
+        }
+    }
+
+    /// What was fetched and not handed over is void, and is fetched again.
+    pub(super) fn go_back(&mut self) {
+        if let (Position::At { .. }, Some(offset)) = (self.position, self.handed_over) {
+            self.position = Position::At { offset, certain: true };
         }
     }
 

@@ -77,6 +77,26 @@ fn it_stops_at_the_end_that_was_first_seen() {
 }
 
 #[test]
+fn it_stops_where_it_is_told_to_also_without_an_end() {
+    let mut positions = positions(StartOffset::Earliest, false, 2);
+    asks(&mut positions, &[1, 2]);
+    for index in [0, 1] {
+        positions.on_fetched(answer(from(index, 0), ErrorCode::NONE, 100, Some(6)), Instant::now());
+        positions.on_handed_over(index, 6);
+    }
+    // What lies before the stop is still to come.
+    assert_eq!(positions.stop_at(&TopicPartition::new("t", 0), 8), Some(0));
+    assert_eq!(asks(&mut positions, &[1]), [(1, Ask::Fetch(vec![from(0, 6)]))]);
+    assert_eq!(positions.stop_before(0), Some(8));
+    positions.on_fetched(answer(from(0, 6), ErrorCode::NONE, 100, Some(12)), Instant::now());
+    assert_eq!(asks(&mut positions, &[1]), []);
+    assert!(!positions.all_finished());
+    assert_eq!(positions.stop_at(&TopicPartition::new("t", 1), 5), Some(1));
+    assert!(positions.all_finished());
+    assert_eq!(positions.stop_at(&TopicPartition::new("u", 0), 5), None);
+}
+
+#[test]
 fn what_cannot_be_reached_is_in_the_way_until_it_is_read_again_or_not_wanted() {
     let mut positions = positions(StartOffset::Earliest, false, 2);
     asks(&mut positions, &[1, 2]);
