@@ -221,3 +221,68 @@ def test_stored_messages_are_named_as_was_asked_for(kafka, ours, plain, tmp_path
     done = ours.run("subscribe", *plain.options, "--output-dir", tmp_path / "file", plain.url(topic))
     assert (done.code, done.out) == (1, b"")
     assert done.complaint[0].startswith(f"hop: cannot store messages in {tmp_path / 'file'}: ")
+
+
+def published(ours, plain, topic, messages, *options):
+    lines = "".join(f"{json.dumps(message)}\n" for message in messages).encode()
+    ours.run("publish", *plain.options, *options, plain.url(topic), stdin=lines).ok()
+
+
+def test_only_what_is_wanted_is_printed_and_the_rest_counts_as_done(kafka, ours, plain):
+    topic = kafka.new_topic()
+    alerts = [{"id": number, "candidate": {"mag": 15 + number, "rb": [number / 10]}} for number in range(10)]
+    published(ours, plain, topic, alerts)
+
+    def ids(*options):
+        lines = ours.run("subscribe", *plain.options, "-s", "EARLIEST", *options, plain.url(topic)).ok().lines
+        return [json.loads(line)["id"] for line in lines]
+
+    assert ids("--filter", "candidate.mag < 18") == [0, 1, 2]
+    assert ids("--filter", "candidate.mag < 18", "--filter", "candidate.rb[0] >= 0.2") == [2]
+    assert ids("--filter", "candidate.mag >= 18", "-n", "2") == [3, 4]
+    assert ids("--filter", "id = 7", "--raw") == [7]
+    assert ids("--filter", "nothing") == []
+    assert ids("-g", topic, "--filter", "id = 1") == [1]
+    assert ids("-g", topic) == []
+    done = ours.run("subscribe", *plain.options, "--filter", "candidate.mag is 5", plain.url(topic))
+    assert done.code == 2 and "'is 5' is no comparison" in done.err
+
+
+def test_notices_are_chosen_by_role_and_packet_type(kafka, ours, plain, tmp_path):
+    topic = kafka.new_topic()
+    for number, (role, packet_type) in enumerate([("observation", 61), ("test", 61), ("observation", 84)]):
+        voevent = tmp_path / f"{number}.xml"
+        voevent.write_text(
+            f"""<voe:VOEvent xmlns:voe="http://www.ivoa.net/xml/VOEvent/v2.0" ivorn="ivo://t/{number}" role="{role}"
+version="2.0"><Who/><What><Param name="Packet_Type" value="{packet_type}"/><Param name="x" value="1"/></What>
+</voe:VOEvent>""")
+        ours.run("publish", *plain.options, "-f", "VOEVENT", plain.url(topic), voevent).ok()
+
+    def chosen(*options):
+        done = ours.run("subscribe", *plain.options, "-s", "EARLIEST", "-j", *options, plain.url(topic)).ok()
+        return [json.loads(line)["ivorn"][-1] for line in done.lines]
+
+    assert chosen("--role", "observation") == ["0", "2"]
+    assert chosen("--packet-type", "61") == ["0", "1"]
+    assert chosen("--packet-type", "61", "--role", "test") == ["1"]
+
+
+def test_messages_are_printed_as_is_asked_for(kafka, ours, plain):
+    topic = kafka.new_topic()
+    kafka.produce(topic, ['{"a":1}'], headers={"_format": "json", "_sender": "me"})
+    read = ["subscribe", *plain.options, "-s", "EARLIEST", plain.url(topic), "-f"]
+
+    def printed(form):
+        return ours.run(*read, form).ok().out
+
+    assert (printed("text"), printed("json"), printed("raw")) == (b'{"a": 1}\n', b'{"a": 1}\n', b'{"a":1}\n')
+    line = json.loads(printed("ndjson"))
+    assert line.pop("timestamp") > 0 and line.pop("time").endswith("Z")
+    assert line == {"topic": topic, "partition": 0, "offset": 0, "id": None, "sender": "me", "format": "json",
+                    "test": False, "key": None, "headers": [["_format", "json"], ["_sender", "me"]],
+                    "message": {"a": 1}}
+    template = "{topic} {partition} {offset} {sender} {format} {id}{key}{test} {{ {text} {payload} {json} }}"
+    assert printed(template).decode() == f'{topic} 0 0 me json false {{ {{"a": 1}} {{"a":1}} {{"a": 1}} }}\n'
+    done = ours.run(*read, "xml")
+    assert done.code == 2 and "there are text, json, ndjson, raw, and templates" in done.err
+    assert ours.run(*read, "json", "--raw").code == 2

@@ -127,7 +127,7 @@ fn envelope(format: &str, content: &str) -> Vec<u8> {
 }
 
 /// Bytes as a JSON value: a string where they are UTF-8, else `{"$binary": base64}`.
-fn bytes_to_json(bytes: &[u8]) -> Value {
+pub(crate) fn bytes_to_json(bytes: &[u8]) -> Value {
     use base64::Engine as _;
     std::str::from_utf8(bytes).map_or_else(
         |_| serde_json::json!({ "$binary": base64::engine::general_purpose::STANDARD.encode(bytes) }),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{Connection, Moment, Start, Verbosity, seconds};
-use crate::cli::subscribe::FileName;
+use crate::cli::subscribe::{FileName, Filter, Format};
 use crate::stream;
 
 #[derive(Debug, Args)]
@@ -48,13 +48,33 @@ pub(in crate::cli) struct SubscribeArguments {
     #[arg(long, value_name = "MODE", value_enum, default_value_t = GroupMode::Share, requires = "group_id")]
     pub(in crate::cli) group_mode: GroupMode,
 
-    /// Print each message as one line of JSON
-    #[arg(short, long, conflicts_with = "raw")]
-    pub(in crate::cli) json: bool,
+    /// As what messages are printed: text, json, ndjson (JSON with topic, offset, headers and all that), raw (the bytes as
+    /// they are on the wire), or a template with {topic}, {partition}, {offset}, {time}, {timestamp}, {id}, {sender},
+    /// {format}, {key}, {test}, {text}, {json} and {payload}
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
 
-    /// Print each message's bytes as they are on the wire, whatever they are
-    #[arg(long)]
-    pub(in crate::cli) raw: bool,
+    /// Print each message as one line of JSON: `--format json`
+    #[arg(short, long, conflicts_with_all = ["raw", "format"])]
+    json: bool,
+
+    /// Print each message's bytes as they are on the wire, whatever they are: `--format raw`
+    #[arg(long, conflicts_with = "format")]
+    raw: bool,
+
+    /// Only messages for which this holds: a path into their JSON form and what should be there, such as
+    /// 'candidate.magpsf < 18', 'superevent.id ~ ^S26', 'What.Param[name=Packet_Type].value = 61' or 'notice.revoked'.
+    /// Given more than once, all must hold
+    #[arg(long = "filter", value_name = "CONDITION")]
+    filters: Vec<Filter>,
+
+    /// Only VOEvents of this role: observation, prediction, utility or test
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
+
+    /// Only notices of GCN of this packet type
+    #[arg(long, value_name = "NUMBER")]
+    packet_type: Option<u32>,
 
     /// Print test messages too
     #[arg(short, long)]
@@ -101,6 +121,24 @@ pub(in crate::cli) struct SubscribeArguments {
 
     /// What to read: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]
     pub(in crate::cli) url: String,
+}
+
+impl SubscribeArguments {
+    /// As what messages are printed.
+    pub(in crate::cli) fn format(&self) -> Format {
+        match self {
+            Self { json: true, .. } => Format::Json,
+            Self { raw: true, .. } => Format::Raw,
+            Self { format, .. } => format.clone(),
+        }
+    }
+
+    /// What must hold of the messages that are wanted.
+    pub(in crate::cli) fn filters(&self) -> Vec<Filter> {
+        let role = self.role.as_deref().map(Filter::role);
+        let packet_type = self.packet_type.map(Filter::packet_type);
+        self.filters.iter().cloned().chain(role).chain(packet_type).collect()
+    }
 }
 
 /// [`stream::GroupMode`], by the names that it has on the command line.

@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
-use std::time::{Duration, UNIX_EPOCH};
 
+use super::format::rfc3339;
+use super::template::{self, Piece};
 use crate::stream::Metadata;
 
-/// A template: text, and what changes with each message.
+/// A template of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cli) struct FileName(Vec<Piece>);
+pub(in crate::cli) struct FileName(Vec<Piece<Field>>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Text(String),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
     Topic,
     Partition,
     Offset,
@@ -21,12 +21,12 @@ enum Piece {
     Time,
 }
 
-const PIECES: [(&str, Piece); 5] = [
-    ("topic", Piece::Topic),
-    ("partition", Piece::Partition),
-    ("offset", Piece::Offset),
-    ("id", Piece::Id),
-    ("time", Piece::Time),
+const FIELDS: [(&str, Field); 5] = [
+    ("topic", Field::Topic),
+    ("partition", Field::Partition),
+    ("offset", Field::Offset),
+    ("id", Field::Id),
+    ("time", Field::Time),
 ];
 
 impl FileName {
@@ -34,37 +34,37 @@ impl FileName {
     pub(super) fn of(&self, metadata: &Metadata) -> PathBuf {
         let mut name = String::new();
         for piece in &self.0 {
+            let field = match piece {
+                Piece::Text(text) => {
+                    name.push_str(text);
+                    continue;
+                }
+                Piece::Field(field) => field,
+            };
             // Writing to a string does not fail.
-            let _ = match piece {
-                Piece::Text(text) => name.write_str(text),
+            let _ = match field {
                 // A broker that is hostile may say anything.
-                Piece::Topic => {
+                Field::Topic => {
                     name.write_str(&metadata.topic.replace(['/', '\\', '\0'], "_").replace("..", "__"))
                 }
-                Piece::Partition => write!(name, "{}", metadata.partition),
-                Piece::Offset => write!(name, "{}", metadata.offset),
-                Piece::Id => match metadata.id() {
+                Field::Partition => write!(name, "{}", metadata.partition),
+                Field::Offset => write!(name, "{}", metadata.offset),
+                Field::Id => match metadata.id() {
                     Some(id) => write!(name, "{id}"),
                     // Messages of other programs have none, and must not share a file.
                     None => write!(name, "{}-{}", metadata.partition, metadata.offset),
                 },
-                Piece::Time => {
-                    let millis = u64::try_from(metadata.timestamp).unwrap_or_default();
-                    let time = UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH);
-                    // Colons are not for all file systems.
-                    write!(
-                        name,
-                        "{}",
-                        humantime::format_rfc3339_millis(time).to_string().replace([':', '-'], "")
-                    )
-                }
+                // Colons are not for all file systems.
+                Field::Time => name.write_str(&rfc3339(metadata.timestamp).replace([':', '-'], "")),
             };
         }
         PathBuf::from(name)
     }
 
     fn tells_apart(&self) -> bool {
-        self.0.contains(&Piece::Id) || (self.0.contains(&Piece::Partition) && self.0.contains(&Piece::Offset))
+        self.0.contains(&Piece::Field(Field::Id))
+            || (self.0.contains(&Piece::Field(Field::Partition))
+                && self.0.contains(&Piece::Field(Field::Offset)))
     }
 }
 
@@ -72,20 +72,7 @@ impl FromStr for FileName {
     type Err = String;
 
     fn from_str(template: &str) -> Result<Self, String> {
-        let mut pieces = Vec::new();
-        let mut rest = template;
-        while let Some((text, behind)) = rest.split_once('{') {
-            let (name, behind) = behind.split_once('}').ok_or("a '{' is not closed")?;
-            let known = PIECES.iter().find(|(known, _)| *known == name);
-            let (_, piece) = known.ok_or_else(|| {
-                format!("{{{name}}} is not known; there are {{topic}}, {{partition}}, {{offset}}, {{id}} and {{time}}")
-            })?;
-            pieces.extend((!text.is_empty()).then(|| Piece::Text(text.to_owned())));
-            pieces.push(piece.clone());
-            rest = behind;
-        }
-        pieces.extend((!rest.is_empty()).then(|| Piece::Text(rest.to_owned())));
-        let name = Self(pieces);
+        let name = Self(template::parse(template, &FIELDS)?);
         if !name.tells_apart() {
             return Err(
                 "it must have {id}, or {partition} and {offset}: each message needs a file of its own"

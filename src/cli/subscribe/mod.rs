@@ -3,7 +3,10 @@
 mod command;
 mod directory;
 mod file_name;
+mod filter;
+mod format;
 mod printer;
+mod template;
 
 use std::future::Future;
 use std::pin::pin;
@@ -22,6 +25,8 @@ use crate::stream::Consumer;
 pub(super) use self::command::CommandError;
 pub(super) use self::directory::StoreError;
 pub(super) use self::file_name::FileName;
+pub(super) use self::filter::Filter;
+pub(super) use self::format::Format;
 
 /// Without `--persist`, brokers may be out of reach for this long before that is the end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,8 +110,7 @@ async fn print_all(consumer: &mut Consumer, printer: &mut Printer, interrupt: &I
             }
         };
         match next {
-            // Bytes need not mean anything.
-            Ok(Some(message)) if printer.is_raw() => printer.raw(&message).await?,
+            Ok(Some(message)) if printer.need_not_read() => printer.unread(&message).await?,
             Ok(Some(message)) => match consumer.read(message) {
                 Ok(message) => printer.print(&message).await?,
                 Err(unreadable) => printer.unreadable(&unreadable).await?,

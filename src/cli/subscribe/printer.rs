@@ -2,6 +2,8 @@
 
 use super::command::Command;
 use super::directory::Directory;
+use super::filter::{Filter, all_hold};
+use super::format::Format;
 use crate::cli::arguments::{Delimiter, OnError, SubscribeArguments};
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
@@ -9,8 +11,8 @@ use crate::stream::{Consumer, Message, Metadata, RawMessage, Unreadable};
 
 pub(super) struct Printer {
     destination: Destination,
-    json: bool,
-    raw: bool,
+    format: Format,
+    filters: Vec<Filter>,
     delimiter: Delimiter,
     on_error: OnError,
     /// How many more are wanted; all that come where nobody said.
@@ -43,8 +45,8 @@ impl Printer {
         };
         Ok(Self {
             destination,
-            json: arguments.json,
-            raw: arguments.raw,
+            format: arguments.format(),
+            filters: arguments.filters(),
             delimiter: arguments.delimiter.clone(),
             on_error: arguments.on_error,
             left: arguments.count,
@@ -54,9 +56,9 @@ impl Printer {
         })
     }
 
-    /// Whether messages are printed without being read.
-    pub(super) fn is_raw(&self) -> bool {
-        self.raw
+    /// Whether messages are printed without being read: bytes need not mean anything.
+    pub(super) fn need_not_read(&self) -> bool {
+        self.format == Format::Raw && self.filters.is_empty()
     }
 
     /// Whether as many were printed as are wanted.
@@ -68,7 +70,7 @@ impl Printer {
         self.unreadable
     }
 
-    pub(super) async fn raw(&mut self, message: &RawMessage) -> Outcome {
+    pub(super) async fn unread(&mut self, message: &RawMessage) -> Outcome {
         self.write(message, message.payload()).await?;
         self.done(message.metadata());
         Ok(())
@@ -79,10 +81,9 @@ impl Printer {
         if let Some(warning) = message.warning() {
             tracing::warn!(topic = %at.topic, partition = at.partition, offset = at.offset, "{warning}");
         }
-        if self.json {
-            self.write(message.as_raw(), message.model().json_line().as_bytes()).await?;
-        } else {
-            self.write(message.as_raw(), &message.model().to_text()).await?;
+        if all_hold(&self.filters, message.model()) {
+            let printed = self.format.of(message);
+            self.write(message.as_raw(), &printed).await?;
         }
         self.done(at);
         Ok(())
@@ -107,7 +108,7 @@ impl Printer {
         Ok(())
     }
 
-    /// A message was printed, or need not be.
+    /// A message was printed, or is not to be.
     fn done(&mut self, metadata: &Metadata) {
         if self.in_group {
             let same =
