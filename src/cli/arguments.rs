@@ -2,8 +2,10 @@
 
 #[cfg(feature = "broker")]
 mod broker;
+mod delimiter;
 mod groups;
 mod moment;
+mod publish;
 mod subscribe;
 
 use std::path::PathBuf;
@@ -14,12 +16,13 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 #[cfg(feature = "broker")]
 pub(super) use self::broker::{BrokerArguments, ListenAddress};
+pub(super) use self::delimiter::Delimiter;
 pub(super) use self::groups::{GroupOf, LagArguments, OffsetsAction, OffsetsArguments};
 pub(super) use self::moment::Moment;
-pub(super) use self::subscribe::{Delimiter, OnError, SubscribeArguments};
-use crate::models::{Registry, WireForm};
+pub(super) use self::publish::PublishArguments;
+pub(super) use self::subscribe::{OnError, SubscribeArguments};
+use crate::models::Registry;
 use crate::stream::StartPosition;
-use crate::wire::Compressor;
 
 /// Publish and follow astronomical alerts on Kafka.
 #[derive(Debug, Parser)]
@@ -94,45 +97,6 @@ pub(super) enum AuthAction {
         /// The credential: USER, or USER@HOST where one user has several
         name: String,
     },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PublishArguments {
-    #[command(flatten)]
-    pub(super) connection: Connection,
-    #[command(flatten)]
-    pub(super) verbosity: Verbosity,
-
-    /// What the messages are
-    #[arg(short, long, value_name = "FORMAT", default_value = "BLOB", ignore_case = true)]
-    pub(super) format: String,
-
-    /// Mark the messages as tests: subscribers pass over them unless they ask for tests
-    #[arg(short, long)]
-    pub(super) test: bool,
-
-    /// In which form messages are written: for current readers, as the original file, or for readers before 0.6
-    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Json)]
-    pub(super) wire: Form,
-
-    /// How messages are compressed on their way and on the topic: none, gzip, snappy, lz4 or zstd; gzip:1 to gzip:9 and
-    /// zstd:1 to zstd:22 are from fast to small
-    #[arg(long, value_name = "CODEC[:LEVEL]", default_value_t)]
-    pub(super) compression: Compressor,
-
-    /// Give up on what is not acknowledged within this many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "120")]
-    pub(super) timeout: Duration,
-
-    /// Send nothing: print what would be sent, one JSON object a message, with the payload in base64
-    #[arg(long)]
-    pub(super) dry_run: bool,
-
-    /// Where to: kafka://[USER@]HOST[:PORT]/TOPIC
-    pub(super) url: String,
-
-    /// The files to publish, a message each; without any, or for '-', each line of standard input is one JSON message
-    pub(super) message: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -219,27 +183,6 @@ impl From<Start> for StartPosition {
         match start {
             Start::Earliest => Self::Earliest,
             Start::Latest => Self::Latest,
-        }
-    }
-}
-
-/// [`WireForm`], by the names that it has on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Form {
-    /// What hop-client 0.6 and later read
-    Json,
-    /// The file as it is: VOEvent as XML, what hop-client 0.12 and later write
-    Original,
-    /// What hop-client before 0.6 reads
-    Envelope,
-}
-
-impl From<Form> for WireForm {
-    fn from(form: Form) -> Self {
-        match form {
-            Form::Json => Self::Json,
-            Form::Original => Self::Original,
-            Form::Envelope => Self::Envelope,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::models::{MessageModel, WireForm};
 pub struct Outgoing {
     payload: Bytes,
     key: Option<Bytes>,
+    partition: Option<i32>,
     headers: Vec<Header>,
     own_headers: Vec<Header>,
 }
@@ -20,12 +21,24 @@ pub struct Outgoing {
 impl Outgoing {
     /// A message of these bytes and no headers, for payloads that come packed: none of hop's headers is added.
     pub fn raw(payload: impl Into<Bytes>) -> Self {
-        Self { payload: payload.into(), key: None, headers: Vec::new(), own_headers: Vec::new() }
+        Self {
+            payload: payload.into(),
+            key: None,
+            partition: None,
+            headers: Vec::new(),
+            own_headers: Vec::new(),
+        }
     }
 
     /// The key: messages with one key go to one partition, in order.
     pub fn key(mut self, key: impl Into<Bytes>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// The partition, instead of the one that the key leads to, or any.
+    pub fn partition(mut self, partition: i32) -> Self {
+        self.partition = Some(partition);
         self
     }
 
@@ -39,6 +52,18 @@ impl Outgoing {
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         &self.payload
+    }
+
+    /// The key, if it has one.
+    #[must_use]
+    pub fn message_key(&self) -> Option<&Bytes> {
+        self.key.as_ref()
+    }
+
+    /// The partition, if one was chosen.
+    #[must_use]
+    pub fn chosen_partition(&self) -> Option<i32> {
+        self.partition
     }
 
     /// The headers, in the order in which they are sent.

@@ -132,8 +132,12 @@ impl Producer {
     ///
     /// [`WriteError::Produce`].
     pub async fn write_raw(&self, message: Outgoing) -> Result<Delivery, WriteError> {
+        let partition = message.chosen_partition();
         let (payload, key, headers) = message.into_parts();
         let mut record = kafka::Record::new(Arc::clone(&self.topic)).value(payload);
+        if let Some(partition) = partition {
+            record = record.partition(partition);
+        }
         if let Some(key) = key {
             record = record.key(key);
         }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::PublishFailure;
+use super::additions::Additions;
 use super::input::{Input, Lines};
 use crate::cli::Outcome;
 use crate::cli::output::Output;
@@ -14,25 +15,30 @@ use crate::models::MessageModel;
 use crate::stream::{Outgoing, Packer};
 
 /// Prints each message as it would be sent.
-pub(super) async fn show(packer: &Packer, input: Input, models: &[Box<dyn MessageModel>]) -> Outcome {
+pub(super) async fn show(
+    packer: &Packer,
+    additions: &Additions,
+    input: Input,
+    models: &[Box<dyn MessageModel>],
+) -> Outcome {
     let mut output = Output::new();
     for model in models {
-        output.line(&described(&packer.pack(&**model)?))?;
+        output.line(&described(&additions.to(packer.pack(&**model)?)))?;
     }
-    if let Input::Lines = input {
-        let mut lines = Lines::new();
+    if let Input::Messages(delimiter) = input {
+        let mut lines = Lines::new(delimiter);
         loop {
             let next = lines.next().await;
             // What came before a line that cannot be sent would be sent all the same.
-            let Some((line, model)) = next.inspect_err(|_| drop(output.flush()))? else { break };
-            let failed = |source| PublishFailure::Send { line, source };
-            output.line(&described(&packer.pack(&model).map_err(failed)?))?;
+            let Some((place, model)) = next.inspect_err(|_| drop(output.flush()))? else { break };
+            let failed = |source| PublishFailure::Send { place, source };
+            output.line(&described(&additions.to(packer.pack(&model).map_err(failed)?)))?;
         }
     }
     Ok(output.flush()?)
 }
 
-/// The id, the other headers as text, and the payload in base64.
+/// The id, the other headers as text, key and partition where they were chosen, and the payload in base64.
 fn described(message: &Outgoing) -> String {
     let mut id = Value::Null;
     let mut headers = Map::new();
@@ -47,8 +53,17 @@ fn described(message: &Outgoing) -> String {
             }
         }
     }
-    serde_json::json!({ "_id": id, "headers": headers, "payload": BASE64.encode(message.payload()) })
-        .to_string()
+    let mut shown = Map::new();
+    shown.insert("_id".to_owned(), id);
+    shown.insert("headers".to_owned(), headers.into());
+    if let Some(key) = message.message_key() {
+        shown.insert("key".to_owned(), text(key).into());
+    }
+    if let Some(partition) = message.chosen_partition() {
+        shown.insert("partition".to_owned(), partition.into());
+    }
+    shown.insert("payload".to_owned(), BASE64.encode(message.payload()).into());
+    Value::Object(shown).to_string()
 }
 
 fn text(bytes: &Bytes) -> String {

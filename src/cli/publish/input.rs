@@ -1,31 +1,33 @@
-//! What is to be published: files, or the lines of standard input.
+//! What is to be published: files, or what is on standard input.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
-use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader, Stdin};
 
 use super::PublishFailure;
+use super::files::expand;
 use crate::cli::Failure;
-use crate::cli::arguments::PublishArguments;
-use crate::models::{JsonBlob, MessageModel, ModelError, Registry};
+use crate::cli::arguments::{Delimiter, PublishArguments};
+use crate::models::JsonBlob;
 
 /// What standard input is read in.
 const INPUT_BYTES: usize = 256 * 1024;
-/// The longest line, far above what brokers take.
+/// The longest message, far above what brokers take.
 const MOST_LINE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Where the messages come from.
 pub(super) enum Input {
     Files(Vec<PathBuf>),
-    Lines,
+    /// Standard input, where messages end with this.
+    Messages(Delimiter),
 }
 
 impl Input {
     pub(super) fn of(arguments: &PublishArguments) -> Result<Self, Failure> {
         let files = &arguments.message;
         if !files.is_empty() && files.iter().all(|path| path != Path::new("-")) {
-            return Ok(Self::Files(files.clone()));
+            return Ok(Self::Files(expand(files)?));
         }
         if files.len() > 1 {
             return Err(Failure::Usage(
@@ -38,75 +40,112 @@ impl Input {
                 arguments.format
             )));
         }
-        Ok(Self::Lines)
+        if arguments.delimiter.0.is_empty() {
+            return Err(Failure::Usage("messages on standard input need something to end with".to_owned()));
+        }
+        Ok(Self::Messages(arguments.delimiter.clone()))
     }
 }
 
-pub(super) fn load_all(
-    files: &[PathBuf],
-    format: &str,
-    registry: &Registry,
-) -> Result<Vec<Box<dyn MessageModel>>, PublishFailure> {
-    let load = |path: &PathBuf| {
-        let failed = |source| PublishFailure::File { path: path.clone(), source };
-        let content = std::fs::read(path)
-            .map_err(|source| failed(ModelError::Unreadable { path: path.clone(), source }))?;
-        match registry.load(format, &content) {
-            Some(loaded) => loaded.map_err(failed),
-            None => Err(PublishFailure::UnknownFormat { format: format.to_owned() }),
-        }
-    };
-    files.iter().map(load).collect()
+/// The place of a message on standard input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) struct Place {
+    number: u64,
+    is_line: bool,
 }
 
-/// The lines of standard input, a message each.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_line { "line" } else { "message" };
+        write!(f, "{what} {} of standard input", self.number)
+    }
+}
+
+/// The messages of standard input.
 pub(super) struct Lines {
     input: BufReader<Stdin>,
+    delimiter: Delimiter,
     line: Vec<u8>,
     number: u64,
 }
 
 impl Lines {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(delimiter: Delimiter) -> Self {
         let input = BufReader::with_capacity(INPUT_BYTES, tokio::io::stdin());
-        Self { input, line: Vec::new(), number: 0 }
+        Self { input, delimiter, line: Vec::new(), number: 0 }
     }
 
-    /// The next message and the number of its line; `None` at the end. When the future is dropped, the next call goes on
-    /// where this one was.
-    pub(super) async fn next(&mut self) -> Result<Option<(u64, JsonBlob)>, PublishFailure> {
-        let number = self.number.saturating_add(1);
-        let read = read_line(&mut self.input, &mut self.line).await;
-        if !read.map_err(|source| PublishFailure::Input { line: number, source })? {
+    /// The next message and its place; `None` at the end. When the future is dropped, the next call goes on where this
+    /// one was.
+    pub(super) async fn next(&mut self) -> Result<Option<(Place, JsonBlob)>, PublishFailure> {
+        let is_line = self.delimiter.0 == b"\n";
+        let place = Place { number: self.number.saturating_add(1), is_line };
+        let read = read_up_to(&mut self.input, &self.delimiter.0, &mut self.line).await;
+        if !read.map_err(|source| PublishFailure::Input { place, source })? {
             return Ok(None);
         }
-        self.number = number;
+        if is_line {
+            self.line.pop_if(|last| *last == b'\r');
+        }
+        self.number = place.number;
         let model = JsonBlob::load(&self.line);
         self.line.clear();
-        Ok(Some((number, model.map_err(|source| PublishFailure::Line { line: number, source })?)))
+        Ok(Some((place, model.map_err(|source| PublishFailure::Line { place, source })?)))
     }
 }
 
-/// Reads a line without its end; `false` when there is none left.
-async fn read_line<R: tokio::io::AsyncBufRead + Unpin>(
+/// Reads up to the delimiter, which is left out; `false` when there is nothing left.
+async fn read_up_to<R: AsyncBufRead + Unpin>(
     input: &mut R,
-    line: &mut Vec<u8>,
+    delimiter: &[u8],
+    message: &mut Vec<u8>,
 ) -> io::Result<bool> {
+    let last = delimiter.last().copied().unwrap_or(b'\n');
     loop {
         let available = input.fill_buf().await?;
         if available.is_empty() {
-            return Ok(!line.is_empty());
+            // The last one need not end.
+            return Ok(!message.is_empty());
         }
-        let end = memchr::memchr(b'\n', available);
+        let end = memchr::memchr(last, available).map(|at| at + 1);
         let taken = end.unwrap_or(available.len());
-        line.extend_from_slice(available.get(..taken).unwrap_or_default());
-        input.consume(if end.is_some() { taken + 1 } else { taken });
-        if line.len() > MOST_LINE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the line is longer than 64 MiB"));
-        }
-        if end.is_some() {
-            line.pop_if(|last| *last == b'\r');
+        message.extend_from_slice(available.get(..taken).unwrap_or_default());
+        input.consume(taken);
+        if end.is_some() && message.ends_with(delimiter) {
+            message.truncate(message.len() - delimiter.len());
             return Ok(true);
+        }
+        if message.len() > MOST_LINE_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the message is longer than 64 MiB"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read_all(text: &[u8], delimiter: &[u8], buffer: usize) -> Vec<Vec<u8>> {
+        let mut input = BufReader::with_capacity(buffer, text);
+        let mut messages = Vec::new();
+        let mut message = Vec::new();
+        while read_up_to(&mut input, delimiter, &mut message).await.unwrap() {
+            messages.push(std::mem::take(&mut message));
+        }
+        messages
+    }
+
+    #[tokio::test]
+    async fn messages_end_where_the_delimiter_is_however_the_bytes_come() {
+        for buffer in 1..8 {
+            for (text, delimiter, messages) in [
+                (&b"a\nbc\n\nd"[..], &b"\n"[..], vec![&b"a"[..], b"bc", b"", b"d"]),
+                (b"a--b-c----d--", b"--", vec![b"a", b"b-c", b"", b"d"]),
+                (b"aXYXXYb", b"XXY", vec![b"aXY", b"b"]),
+                (b"", b"\0", vec![]),
+            ] {
+                assert_eq!(read_all(text, delimiter, buffer).await, messages, "{delimiter:?} {buffer}");
+            }
         }
     }
 }

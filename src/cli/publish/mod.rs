@@ -1,30 +1,40 @@
-//! `hop publish`: sends files, or the lines of standard input.
+//! `hop publish`: sends files, or what is on standard input.
 //!
 //! Files are read and understood before the first of them is sent, so that a mistake in the last one publishes
 //! nothing. Lines are sent as they come.
 
+mod additions;
 mod dry_run;
+mod files;
 mod input;
+mod journaled;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use self::input::{Input, Lines, load_all};
-use super::arguments::PublishArguments;
+use self::additions::Additions;
+use self::files::load_all;
+use self::input::{Input, Lines, Place};
+use super::arguments::{Delimiter, PublishArguments};
 use super::interrupt::Interrupt;
 use super::progress::Progress;
 use super::{Failure, Outcome, connect, say};
 use crate::models::{MessageModel, ModelError, Registry};
-use crate::stream::{Delivery, Producer, WriteError};
+use crate::stream::{Delivery, Producer, RobustFlushError, RobustOpenError, RobustWriteError, WriteError};
 
 pub(super) async fn run(arguments: PublishArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
     let input = Input::of(&arguments)?;
     let stream = connect(&arguments.connection)?;
     let models = match &input {
         Input::Files(files) => load_all(files, &arguments.format, &registry)?,
-        Input::Lines => Vec::new(),
+        Input::Messages(_) => Vec::new(),
     };
+    if let Some(directory) = &arguments.journal {
+        return journaled::run(directory, &arguments, &stream, input, &models, interrupt).await;
+    }
+    let additions = Additions::of(&arguments);
     let writer = stream
         .writer(&arguments.url)
         .test(arguments.test)
@@ -34,7 +44,7 @@ pub(super) async fn run(arguments: PublishArguments, registry: Registry, interru
     if arguments.dry_run {
         let packer = writer.packer()?;
         return tokio::select! {
-            shown = dry_run::show(&packer, input, &models) => shown,
+            shown = dry_run::show(&packer, &additions, input, &models) => shown,
             () = interrupt.heard() => Err(Failure::Reported("interrupted".to_owned())),
         };
     }
@@ -42,10 +52,10 @@ pub(super) async fn run(arguments: PublishArguments, registry: Registry, interru
         producer = writer.open() => producer?,
         () = interrupt.heard() => return Err(Failure::Reported("interrupted; nothing was published".to_owned())),
     };
-    let is_typed = matches!(input, Input::Lines) && io::stdin().is_terminal();
+    let is_typed = matches!(input, Input::Messages(_)) && io::stdin().is_terminal();
     let mut progress = Progress::new(arguments.verbosity.quiet, is_typed);
     let published = tokio::select! {
-        published = publish(&producer, input, models) => published,
+        published = publish(&producer, &additions, input, models) => published,
         () = interrupt.heard() => Err(PublishFailure::Interrupted),
         never = progress.show(|| producer.acknowledged()) => match never {},
     };
@@ -67,15 +77,16 @@ pub(super) async fn run(arguments: PublishArguments, registry: Registry, interru
 
 async fn publish(
     producer: &Producer,
+    additions: &Additions,
     input: Input,
     models: Vec<Box<dyn MessageModel>>,
 ) -> Result<(), PublishFailure> {
     for model in models {
-        let _delivery = producer.write(&*model).await?;
+        let _delivery = producer.write_raw(additions.to(producer.pack(&*model)?)).await?;
     }
     let read = match input {
         Input::Files(_) => Ok(()),
-        Input::Lines => publish_lines(producer).await,
+        Input::Messages(delimiter) => publish_input(producer, additions, delimiter).await,
     };
     // What came before a line that cannot be sent is sent all the same.
     let flushed = producer.flush().await;
@@ -83,12 +94,16 @@ async fn publish(
     Ok(flushed?)
 }
 
-/// Sends each line. A failure ends it at once, even if the next line is long in coming.
-async fn publish_lines(producer: &Producer) -> Result<(), PublishFailure> {
+/// Sends what is on standard input. A failure ends it at once, even if the next message is long in coming.
+async fn publish_input(
+    producer: &Producer,
+    additions: &Additions,
+    delimiter: Delimiter,
+) -> Result<(), PublishFailure> {
     if io::stdin().is_terminal() {
         say("hop: each line you type is published as a JSON message; end with Ctrl-D");
     }
-    let mut lines = Lines::new();
+    let mut lines = Lines::new(delimiter);
     let mut unacknowledged = VecDeque::new();
     loop {
         let next = tokio::select! {
@@ -99,9 +114,10 @@ async fn publish_lines(producer: &Producer) -> Result<(), PublishFailure> {
             }
             next = lines.next() => next?,
         };
-        let Some((number, model)) = next else { break };
-        let failed = |source| PublishFailure::Send { line: number, source };
-        unacknowledged.push_back((number, producer.write(&model).await.map_err(failed)?));
+        let Some((place, model)) = next else { break };
+        let failed = |source| PublishFailure::Send { place, source };
+        let message = additions.to(producer.pack(&model).map_err(failed)?);
+        unacknowledged.push_back((place, producer.write_raw(message).await.map_err(failed)?));
     }
     while !unacknowledged.is_empty() {
         oldest(&mut unacknowledged).await?;
@@ -109,11 +125,11 @@ async fn publish_lines(producer: &Producer) -> Result<(), PublishFailure> {
     Ok(())
 }
 
-/// Waits for the line that was sent first of those that are not acknowledged. Cancel safe.
-async fn oldest(unacknowledged: &mut VecDeque<(u64, Delivery)>) -> Result<(), PublishFailure> {
-    if let Some((line, delivery)) = unacknowledged.front_mut() {
+/// Waits for the message that was sent first of those that are not acknowledged. Cancel safe.
+async fn oldest(unacknowledged: &mut VecDeque<(Place, Delivery)>) -> Result<(), PublishFailure> {
+    if let Some((place, delivery)) = unacknowledged.front_mut() {
         let delivered =
-            delivery.await.map_err(|error| PublishFailure::Send { line: *line, source: error.into() });
+            delivery.await.map_err(|error| PublishFailure::Send { place: *place, source: error.into() });
         unacknowledged.pop_front();
         delivered?;
     }
@@ -127,12 +143,29 @@ pub(super) enum PublishFailure {
     File { path: PathBuf, source: ModelError },
     #[error("{format} is not a format that is known here")]
     UnknownFormat { format: String },
-    #[error("line {line} of standard input is not a JSON message: {source}")]
-    Line { line: u64, source: ModelError },
-    #[error("cannot read line {line} of standard input: {source}")]
-    Input { line: u64, source: io::Error },
-    #[error("line {line} of standard input: {source}")]
-    Send { line: u64, source: WriteError },
+    #[error("cannot look for files in {}: {source}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("{} is no pattern: {source}", path.display())]
+    Pattern { path: PathBuf, source: glob::PatternError },
+    #[error("there are no files in {}", path.display())]
+    NoFiles { path: PathBuf },
+    #[error("{place} is not a JSON message: {source}")]
+    Line { place: Place, source: ModelError },
+    #[error("cannot read {place}: {source}")]
+    Input { place: Place, source: io::Error },
+    #[error("{place}: {source}")]
+    Send { place: Place, source: WriteError },
+    #[error(transparent)]
+    Journal(RobustOpenError),
+    #[error(transparent)]
+    Accept(RobustWriteError),
+    #[error(transparent)]
+    Undelivered(RobustFlushError),
+    #[error("no broker took the rest within {after:?}")]
+    TimedOut { after: Duration },
+    /// Any of these, while the journal has messages or might have.
+    #[error("{reason}\n{}", in_journal(*unsent, path))]
+    Unsent { unsent: u64, path: PathBuf, reason: Box<Self> },
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error("interrupted")]
@@ -146,6 +179,18 @@ fn in_file(path: &Path, error: &ModelError) -> String {
     match error {
         ModelError::Unreadable { source, .. } => format!("cannot read {}: {source}", path.display()),
         error => format!("{}: {error}", path.display()),
+    }
+}
+
+fn in_journal(unsent: u64, path: &Path) -> String {
+    if unsent == 0 {
+        "everything before that was sent".to_owned()
+    } else {
+        format!(
+            "{} in {}: the next run with this journal sends what it holds",
+            messages(unsent),
+            path.display()
+        )
     }
 }
 

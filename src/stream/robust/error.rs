@@ -30,6 +30,14 @@ pub enum RobustWriteError {
     /// The model cannot be written, or the message is larger than a producer may send.
     #[error(transparent)]
     Message(#[from] WriteError),
+    /// A partition was chosen, for which journals have no place.
+    #[error(
+        "a journal does not keep the partition that was chosen, {partition}: a key keeps messages together"
+    )]
+    Partition {
+        /// The partition.
+        partition: i32,
+    },
     /// The journal is full of messages that are not sent yet.
     #[error(
         "the journal is full: with {unsent} messages that are not sent yet, it has no room for a message in its \

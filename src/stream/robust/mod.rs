@@ -202,8 +202,11 @@ impl RobustProducer {
         &self.shared.topic
     }
 
-    /// What would be refused for its size is refused before it is accepted.
+    /// What cannot be kept or would be refused for its size is refused before it is accepted.
     fn checked(&self, message: Outgoing) -> Result<StoredMessage, RobustWriteError> {
+        if let Some(partition) = message.chosen_partition() {
+            return Err(RobustWriteError::Partition { partition });
+        }
         let (payload, key, headers) = message.into_parts();
         let topic = Some(self.shared.topic.to_string());
         let message = StoredMessage { topic, payload, key, headers };

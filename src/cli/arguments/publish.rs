@@ -1,0 +1,101 @@
+//! The options of `hop publish`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{Connection, Delimiter, Verbosity, header, seconds};
+use crate::models::WireForm;
+use crate::wire::Compressor;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct PublishArguments {
+    #[command(flatten)]
+    pub(in crate::cli) connection: Connection,
+    #[command(flatten)]
+    pub(in crate::cli) verbosity: Verbosity,
+
+    /// What the messages are
+    #[arg(short, long, value_name = "FORMAT", default_value = "BLOB", ignore_case = true)]
+    pub(in crate::cli) format: String,
+
+    /// Mark the messages as tests: subscribers pass over them unless they ask for tests
+    #[arg(short, long)]
+    pub(in crate::cli) test: bool,
+
+    /// Send this header with each message, too; may be given more than once
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = own_header)]
+    pub(in crate::cli) headers: Vec<(String, String)>,
+
+    /// The messages' key: those with the same key stay together, in their order
+    #[arg(short, long, value_name = "TEXT")]
+    pub(in crate::cli) key: Option<String>,
+
+    /// The partition that the messages go to, instead of the one that their key leads to, or any
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "journal")]
+    pub(in crate::cli) partition: Option<i32>,
+
+    /// In which form messages are written: for current readers, as the original file, or for readers before 0.6
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Form::Json)]
+    pub(in crate::cli) wire: Form,
+
+    /// How messages are compressed on their way and on the topic: none, gzip, snappy, lz4 or zstd; gzip:1 to gzip:9 and
+    /// zstd:1 to zstd:22 are from fast to small
+    #[arg(long, value_name = "CODEC[:LEVEL]", default_value_t)]
+    pub(in crate::cli) compression: Compressor,
+
+    /// Give up on what is not acknowledged within this many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "120")]
+    pub(in crate::cli) timeout: Duration,
+
+    /// Write each message into a journal in this directory before it is sent: what a crash, an interrupt or the time-out
+    /// leaves there is sent by the next run. A message may be sent twice, under one id
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    pub(in crate::cli) journal: Option<PathBuf>,
+
+    /// Send nothing: print what would be sent, one JSON object a message, with the payload in base64
+    #[arg(long)]
+    pub(in crate::cli) dry_run: bool,
+
+    /// What messages on standard input end with; \n, \t, \0 and \xHH are understood
+    #[arg(short = 'D', long, value_name = "TEXT", default_value = "\\n", allow_hyphen_values = true)]
+    pub(in crate::cli) delimiter: Delimiter,
+
+    /// Where to: kafka://[USER@]HOST[:PORT]/TOPIC
+    pub(in crate::cli) url: String,
+
+    /// The files to publish, a message each: files, directories of files, or patterns such as 'alerts/*.xml'; without any,
+    /// or for '-', each line of standard input is one JSON message
+    pub(in crate::cli) message: Vec<PathBuf>,
+}
+
+/// [`WireForm`], by the names that it has on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Form {
+    /// What hop-client 0.6 and later read
+    Json,
+    /// The file as it is: VOEvent as XML, what hop-client 0.12 and later write
+    Original,
+    /// What hop-client before 0.6 reads
+    Envelope,
+}
+
+impl From<Form> for WireForm {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Json => Self::Json,
+            Form::Original => Self::Original,
+            Form::Envelope => Self::Envelope,
+        }
+    }
+}
+
+/// A header that is the user's to set.
+fn own_header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = header(text)?;
+    if name.is_empty() || name.starts_with('_') {
+        return Err("a header has a name, and those that begin with '_' are made by hop".to_owned());
+    }
+    Ok((name, value))
+}
