@@ -110,6 +110,8 @@ class Scene:
         count = self.feeder.stop()
         wait_until(lambda: all(len(set(reader.numbers)) == count for reader in self.readers.values()),
                    what=f"all {count} numbers")
+        # A partition without messages may be the last to come back, and is then what the all-clear waits for.
+        wait_until(lambda: all(len(reader.said) >= 2 for reader in self.readers.values()), what="the all-clear")
         report = [f"{self.name}: {self.seconds:.0f} s, {self.attempts} connections tried by two readers"]
         for name, reader in self.readers.items():
             (noticed, warning), (_, all_clear) = reader.said
