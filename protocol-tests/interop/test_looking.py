@@ -286,3 +286,24 @@ def test_messages_are_printed_as_is_asked_for(kafka, ours, plain):
     done = ours.run(*read, "xml")
     assert done.code == 2 and "there are text, json, ndjson, raw, and templates" in done.err
     assert ours.run(*read, "json", "--raw").code == 2
+
+
+def test_the_last_messages_of_each_topic(kafka, ours, plain):
+    first, second = kafka.new_topic(3), kafka.new_topic()
+    for number in range(30):
+        kafka.produce(first, [str(number)], partition=number % 3, headers={"_format": "json"})
+    kafka.produce(second, ["not JSON"], headers={"_format": "json"})
+
+    def tail(*arguments):
+        return ours.run("tail", *plain.options, *arguments)
+
+    assert tail(plain.url(first)).ok().lines == [str(number) for number in range(20, 30)]
+    assert tail("-n", "2", plain.url(first)).ok().lines == ["28", "29"]
+    assert len(tail("-n", "100", "-f", "{topic} {offset}", plain.url(first)).ok().lines) == 30
+    done = tail("-n", "1", plain.url(first, second))
+    assert done.code == 1 and "1 message could not be read" in done.err
+    titles = sorted([first, second])
+    assert [line for line in done.lines if line.startswith("==>")] == [f"==> {topic} <==" for topic in titles]
+    assert tail("--raw", plain.url(second)).ok().out == b"not JSON\n"
+    everything = tail("-n", "1", "--raw", f"kafka://{plain.broker}").ok().lines
+    assert f"==> {first} <==" in everything and "29" in everything

@@ -5,6 +5,7 @@ mod broker;
 mod delimiter;
 mod groups;
 mod moment;
+mod printing;
 mod publish;
 mod subscribe;
 
@@ -19,6 +20,7 @@ pub(super) use self::broker::{BrokerArguments, ListenAddress};
 pub(super) use self::delimiter::Delimiter;
 pub(super) use self::groups::{GroupOf, LagArguments, OffsetsAction, OffsetsArguments};
 pub(super) use self::moment::Moment;
+pub(super) use self::printing::Printing;
 pub(super) use self::publish::PublishArguments;
 pub(super) use self::subscribe::{OnError, SubscribeArguments};
 use crate::models::Registry;
@@ -53,6 +55,8 @@ pub(super) enum Command {
     Lag(LagArguments),
     /// Print or set how far a consumer group has read
     Offsets(OffsetsArguments),
+    /// Print the last messages of each topic
+    Tail(TailArguments),
     /// Print a message from a file as `subscribe` would
     Show(ShowArguments),
     /// Run a Kafka broker on this machine, for first steps and tests; it is no production store
@@ -131,6 +135,26 @@ pub(super) struct ListTopicsArguments {
     pub(super) verbose: bool,
 
     /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
+    pub(super) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TailArguments {
+    #[command(flatten)]
+    pub(super) connection: Connection,
+
+    /// How many messages of each topic
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10)]
+    pub(super) count: u32,
+
+    #[command(flatten)]
+    pub(super) printing: Printing,
+
+    /// Print test messages too
+    #[arg(short, long)]
+    pub(super) test: bool,
+
+    /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]; all topics that you may see, where none is named
     pub(super) url: String,
 }
 

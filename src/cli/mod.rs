@@ -20,6 +20,7 @@ mod publish;
 mod show;
 mod subscribe;
 mod table;
+mod tail;
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -107,6 +108,7 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
         Command::Offsets(arguments) => block_on(|interrupt| offsets::run(arguments, interrupt)),
         Command::Show(arguments) => show::run(&arguments, &registry),
         Command::ListTopics(arguments) => block_on(|interrupt| list_topics::run(arguments, interrupt)),
+        Command::Tail(arguments) => block_on(|interrupt| tail::run(arguments, registry, interrupt)),
         Command::Publish(arguments) => block_on(|interrupt| publish::run(arguments, registry, interrupt)),
         Command::Subscribe(arguments) => block_on(|interrupt| subscribe::run(arguments, registry, interrupt)),
         #[cfg(feature = "broker")]
@@ -153,6 +155,7 @@ fn level(arguments: &Arguments) -> Level {
         | Command::ListTopics(_)
         | Command::Offsets(_)
         | Command::Show(_)
+        | Command::Tail(_)
         | Command::Version => None,
     };
     match verbosity {

@@ -66,7 +66,7 @@ async fn offsets(
 ) -> Result<Vec<(TopicPartition, CommittedOffset)>, Failure> {
     let spec = match position {
         StartPosition::Earliest => OffsetSpec::Earliest,
-        StartPosition::Latest => OffsetSpec::Latest,
+        StartPosition::Latest | StartPosition::BeforeEnd(_) => OffsetSpec::Latest,
         StartPosition::Timestamp(time) => OffsetSpec::Timestamp(time),
         StartPosition::Offset(offset) => {
             return Ok(partitions
@@ -78,13 +78,18 @@ async fn offsets(
     let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
     let ends: Vec<_> = partitions.iter().map(|partition| (partition.clone(), OffsetSpec::Latest)).collect();
     let (found, ends) = tokio::try_join!(admin.offsets(&wanted), admin.offsets(&ends))?;
+    let back = match position {
+        StartPosition::BeforeEnd(messages) => i64::from(messages),
+        _ => 0,
+    };
     let mut offsets = Vec::with_capacity(partitions.len());
     for ((partition, found), (_, end)) in found.into_iter().zip(ends) {
         let offset = match found?.offset {
             Some(offset) => Some(offset),
             None => end?.offset,
         };
-        offsets.extend(offset.map(|offset| (partition, CommittedOffset::new(offset))));
+        let offset = offset.map(|offset| CommittedOffset::new(offset.saturating_sub(back).max(0)));
+        offsets.extend(offset.map(|offset| (partition, offset)));
     }
     Ok(offsets)
 }

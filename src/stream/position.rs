@@ -16,6 +16,8 @@ pub enum StartPosition {
     /// After the newest: only what is sent from now on. The default.
     #[default]
     Latest,
+    /// In each partition so many messages before its end, or at the oldest where it has fewer.
+    BeforeEnd(u32),
     /// At this offset of each partition; where there is none any more, at the oldest message.
     Offset(i64),
     /// In each partition at the first message of this time or later, in milliseconds since 1970 UTC; at the end where
@@ -47,6 +49,7 @@ impl From<StartPosition> for StartOffset {
         match start {
             StartPosition::Earliest => Self::Earliest,
             StartPosition::Latest => Self::Latest,
+            StartPosition::BeforeEnd(messages) => Self::BeforeEnd(messages),
             StartPosition::Offset(offset) => Self::Offset(offset),
             StartPosition::Timestamp(time) => Self::Timestamp(time),
         }
@@ -58,6 +61,7 @@ impl fmt::Display for StartPosition {
         match self {
             Self::Earliest => f.write_str("EARLIEST"),
             Self::Latest => f.write_str("LATEST"),
+            Self::BeforeEnd(messages) => write!(f, "{messages} before the end"),
             Self::Offset(offset) => write!(f, "offset {offset}"),
             Self::Timestamp(time) => write!(f, "{time} ms after 1970"),
         }

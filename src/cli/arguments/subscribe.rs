@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Connection, Delimiter, Moment, Start, Verbosity, seconds};
-use crate::cli::subscribe::{FileName, Filter, Format};
+use super::{Connection, Delimiter, Moment, Printing, Start, Verbosity, seconds};
+use crate::cli::subscribe::{FileName, Filter};
 use crate::stream;
 
 #[derive(Debug, Args)]
@@ -48,19 +48,8 @@ pub(in crate::cli) struct SubscribeArguments {
     #[arg(long, value_name = "MODE", value_enum, default_value_t = GroupMode::Share, requires = "group_id")]
     pub(in crate::cli) group_mode: GroupMode,
 
-    /// As what messages are printed: text, json, ndjson (JSON with topic, offset, headers and all that), raw (the bytes as
-    /// they are on the wire), or a template with {topic}, {partition}, {offset}, {time}, {timestamp}, {id}, {sender},
-    /// {format}, {key}, {test}, {text}, {json} and {payload}
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    format: Format,
-
-    /// Print each message as one line of JSON: `--format json`
-    #[arg(short, long, conflicts_with_all = ["raw", "format"])]
-    json: bool,
-
-    /// Print each message's bytes as they are on the wire, whatever they are: `--format raw`
-    #[arg(long, conflicts_with = "format")]
-    raw: bool,
+    #[command(flatten)]
+    pub(in crate::cli) printing: Printing,
 
     /// Only messages for which this holds: a path into their JSON form and what should be there, such as
     /// 'candidate.magpsf < 18', 'superevent.id ~ ^S26', 'What.Param[name=Packet_Type].value = 61' or 'notice.revoked'.
@@ -124,15 +113,6 @@ pub(in crate::cli) struct SubscribeArguments {
 }
 
 impl SubscribeArguments {
-    /// As what messages are printed.
-    pub(in crate::cli) fn format(&self) -> Format {
-        match self {
-            Self { json: true, .. } => Format::Json,
-            Self { raw: true, .. } => Format::Raw,
-            Self { format, .. } => format.clone(),
-        }
-    }
-
     /// What must hold of the messages that are wanted.
     pub(in crate::cli) fn filters(&self) -> Vec<Filter> {
         let role = self.role.as_deref().map(Filter::role);

@@ -65,7 +65,7 @@ const FIELDS: [(&str, Field); 13] = [
 
 impl Format {
     /// What is printed of a message.
-    pub(super) fn of<'a>(&self, message: &'a Message) -> Cow<'a, [u8]> {
+    pub(in crate::cli) fn of<'a>(&self, message: &'a Message) -> Cow<'a, [u8]> {
         match self {
             Self::Text => message.model().to_text(),
             Self::Json => Cow::Owned(message.model().json_line().into_bytes()),

@@ -45,7 +45,7 @@ impl Printer {
         };
         Ok(Self {
             destination,
-            format: arguments.format(),
+            format: arguments.printing.format(),
             filters: arguments.filters(),
             delimiter: arguments.delimiter.clone(),
             on_error: arguments.on_error,

@@ -14,6 +14,8 @@ pub enum StartOffset {
     /// At the first record of this time or later, in milliseconds since 1970 UTC; after the newest record where there
     /// is none.
     Timestamp(i64),
+    /// So many offsets before the end, or at the oldest record where the log holds fewer.
+    BeforeEnd(u32),
     /// At this offset, or where [`OutOfRange`] says if the log does not hold it.
     Offset(i64),
 }

@@ -283,13 +283,22 @@ impl Positions {
                     }
                     (Which::Timestamp(_), _) if found < 0 => tracked.resolve(Which::Latest, None),
                     _ => {
-                        tracked.go_to(found.max(0));
+                        let begins = match which {
+                            Which::BeforeEnd(offsets) => found.saturating_sub(offsets.into()),
+                            _ => found,
+                        };
+                        let begins = begins.max(0);
+                        tracked.go_to(begins);
+                        if let Which::BeforeEnd(_) = which {
+                            // Where that is no longer there, the oldest is what was asked for.
+                            tracked.position = Position::At { offset: begins, certain: false };
+                        }
                         if std::mem::take(&mut tracked.is_new_to_group) {
-                            verdict = Verdict::Begins(found.max(0));
+                            verdict = Verdict::Begins(begins);
                         }
                     }
                 }
-                if which == Which::Latest {
+                if matches!(which, Which::Latest | Which::BeforeEnd(_)) {
                     tracked.log_end = Some(found);
                     // Where the log was cut, the end that it had will not come again.
                     tracked.end = Some(tracked.end.map_or(found, |end| end.min(found)));

@@ -37,6 +37,8 @@ pub(super) struct OffsetOf {
 pub(super) enum Which {
     Earliest,
     Latest,
+    /// So many before the latest.
+    BeforeEnd(u32),
     Timestamp(i64),
 }
 

@@ -188,7 +188,7 @@ pub(super) async fn offsets(
                 .with_current_leader_epoch(of.leader_epoch)
                 .with_timestamp(match of.which {
                     Which::Earliest => EARLIEST,
-                    Which::Latest => LATEST,
+                    Which::Latest | Which::BeforeEnd(_) => LATEST,
                     Which::Timestamp(timestamp) => timestamp.max(0),
                 })
         });

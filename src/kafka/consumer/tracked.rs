@@ -69,6 +69,7 @@ impl Position {
             StartOffset::Earliest => return Self::At { offset: 0, certain: false },
             StartOffset::Offset(offset) => return Self::At { offset, certain: true },
             StartOffset::Latest => Which::Latest,
+            StartOffset::BeforeEnd(offsets) => Which::BeforeEnd(offsets),
             StartOffset::Timestamp(timestamp) => Which::Timestamp(timestamp),
         };
         Self::Resolve { which, instead_of: None }

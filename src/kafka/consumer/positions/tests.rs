@@ -97,6 +97,27 @@ fn it_stops_where_it_is_told_to_also_without_an_end() {
 }
 
 #[test]
+fn so_many_before_the_end_is_where_it_begins_or_at_the_oldest() {
+    let mut positions = positions(StartOffset::BeforeEnd(10), true, 3);
+    let of = |index| OffsetOf { index, which: Which::BeforeEnd(10), leader_epoch: -1 };
+    asks(&mut positions, &[1, 2, 3]);
+    for (index, end) in [(0, 95), (1, 4), (2, 0)] {
+        positions.on_offset(of(index), Ok(end), Instant::now());
+    }
+    // The empty one is at its end.
+    assert_eq!(
+        asks(&mut positions, &[1, 2, 3]),
+        [(1, Ask::Fetch(vec![from(0, 85)])), (2, Ask::Fetch(vec![from(1, 0)]))]
+    );
+    positions.on_fetched(answer(from(0, 85), ErrorCode::OFFSET_OUT_OF_RANGE, -1, None), Instant::now());
+    let earliest = OffsetOf { index: 0, which: Which::Earliest, leader_epoch: -1 };
+    assert_eq!(asks(&mut positions, &[1]), [(1, Ask::Offsets(vec![earliest]))]);
+    positions.on_offset(earliest, Ok(95), Instant::now());
+    positions.on_fetched(answer(from(1, 0), ErrorCode::NONE, 4, Some(4)), Instant::now());
+    assert!(positions.all_finished());
+}
+
+#[test]
 fn what_cannot_be_reached_is_in_the_way_until_it_is_read_again_or_not_wanted() {
     let mut positions = positions(StartOffset::Earliest, false, 2);
     asks(&mut positions, &[1, 2]);
