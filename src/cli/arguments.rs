@@ -12,8 +12,9 @@ mod subscribe;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 #[cfg(feature = "broker")]
 pub(super) use self::broker::{BrokerArguments, ListenAddress};
@@ -57,6 +58,16 @@ pub(super) enum Command {
     Offsets(OffsetsArguments),
     /// Print the last messages of each topic
     Tail(TailArguments),
+    /// Print what makes a shell complete this program's options, to be stored where the shell looks for such
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write this program's manual pages into a directory
+    Man {
+        /// The directory, which is made if it is not there
+        directory: PathBuf,
+    },
     /// Print a message from a file as `subscribe` would
     Show(ShowArguments),
     /// Run a Kafka broker on this machine, for first steps and tests; it is no production store
@@ -162,7 +173,7 @@ pub(super) struct TailArguments {
 #[derive(Debug, Args)]
 pub(super) struct Connection {
     /// Use no credential and no encryption
-    #[arg(long)]
+    #[arg(long, env = "HOP_NO_AUTH", value_parser = BoolishValueParser::new())]
     pub(super) no_auth: bool,
 
     /// How long a broker may take to answer at first, in seconds
@@ -211,12 +222,16 @@ impl From<Start> for StartPosition {
     }
 }
 
+/// The whole definition, with the formats that there are.
+pub(super) fn command(registry: &Registry) -> clap::Command {
+    Arguments::command().mut_subcommand("publish", |publish| {
+        publish.mut_arg("format", |format| format.value_parser(PossibleValuesParser::new(registry.names())))
+    })
+}
+
 /// Parses the command line; help, version and usage errors come back as the error.
 pub(super) fn parse(registry: &Registry) -> Result<Arguments, clap::Error> {
-    let command = Arguments::command().mut_subcommand("publish", |publish| {
-        publish.mut_arg("format", |format| format.value_parser(PossibleValuesParser::new(registry.names())))
-    });
-    Arguments::from_arg_matches(&command.try_get_matches()?)
+    Arguments::from_arg_matches(&command(registry).try_get_matches()?)
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

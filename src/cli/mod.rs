@@ -9,6 +9,7 @@ mod auth;
 mod broker;
 #[cfg(feature = "broker")]
 mod demo;
+mod integration;
 mod interrupt;
 mod lag;
 mod list_topics;
@@ -107,6 +108,8 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
         Command::Lag(arguments) => block_on(|interrupt| lag::run(arguments, interrupt)),
         Command::Offsets(arguments) => block_on(|interrupt| offsets::run(arguments, interrupt)),
         Command::Show(arguments) => show::run(&arguments, &registry),
+        Command::Completions { shell } => integration::completions(shell, &registry),
+        Command::Man { directory } => integration::manual(&directory, &registry),
         Command::ListTopics(arguments) => block_on(|interrupt| list_topics::run(arguments, interrupt)),
         Command::Tail(arguments) => block_on(|interrupt| tail::run(arguments, registry, interrupt)),
         Command::Publish(arguments) => block_on(|interrupt| publish::run(arguments, registry, interrupt)),
@@ -151,8 +154,10 @@ fn level(arguments: &Arguments) -> Level {
         Command::Broker(arguments) => Some(arguments.verbosity),
         #[cfg(feature = "broker")]
         Command::Demo => None,
-        Command::Lag(_)
+        Command::Completions { .. }
+        | Command::Lag(_)
         | Command::ListTopics(_)
+        | Command::Man { .. }
         | Command::Offsets(_)
         | Command::Show(_)
         | Command::Tail(_)

@@ -42,16 +42,16 @@ pub(in crate::cli) struct PublishArguments {
 
     /// How messages are compressed on their way and on the topic: none, gzip, snappy, lz4 or zstd; gzip:1 to gzip:9 and
     /// zstd:1 to zstd:22 are from fast to small
-    #[arg(long, value_name = "CODEC[:LEVEL]", default_value_t)]
+    #[arg(long, value_name = "CODEC[:LEVEL]", default_value_t, env = "HOP_COMPRESSION")]
     pub(in crate::cli) compression: Compressor,
 
     /// Give up on what is not acknowledged within this many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "120")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "120", env = "HOP_TIMEOUT")]
     pub(in crate::cli) timeout: Duration,
 
     /// Write each message into a journal in this directory before it is sent: what a crash, an interrupt or the time-out
     /// leaves there is sent by the next run. A message may be sent twice, under one id
-    #[arg(long, value_name = "DIR", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "DIR", conflicts_with = "dry_run", env = "HOP_JOURNAL")]
     pub(in crate::cli) journal: Option<PathBuf>,
 
     /// Send nothing: print what would be sent, one JSON object a message, with the payload in base64

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 
 use super::{Connection, Delimiter, Moment, Printing, Start, Verbosity, seconds};
@@ -17,7 +18,7 @@ pub(in crate::cli) struct SubscribeArguments {
     pub(in crate::cli) verbosity: Verbosity,
 
     /// Where to begin
-    #[arg(short, long, value_name = "POSITION", value_enum, default_value_t = Start::Latest, ignore_case = true)]
+    #[arg(short, long, value_name = "POSITION", value_enum, default_value_t = Start::Latest, ignore_case = true, env = "HOP_START_AT")]
     pub(in crate::cli) start_at: Start,
 
     /// Begin at an offset of each partition, at a time (RFC 3339, UTC), or as long ago as `-2h` says
@@ -33,7 +34,7 @@ pub(in crate::cli) struct SubscribeArguments {
     pub(in crate::cli) count: Option<u64>,
 
     /// Go on at the end of the stream and wait for new messages
-    #[arg(short, long, conflicts_with = "until_eos")]
+    #[arg(short, long, conflicts_with = "until_eos", env = "HOP_PERSIST", value_parser = BoolishValueParser::new())]
     pub(in crate::cli) persist: bool,
 
     /// Stop at the end of the stream (the default)
@@ -41,11 +42,11 @@ pub(in crate::cli) struct SubscribeArguments {
     pub(in crate::cli) until_eos: bool,
 
     /// Read as a member of this consumer group: go on where it left off, and share its messages
-    #[arg(short, long, value_name = "GROUP")]
+    #[arg(short, long, value_name = "GROUP", env = "HOP_GROUP_ID")]
     pub(in crate::cli) group_id: Option<String>,
 
     /// Whether members of the group share its messages, or each gets all, as with hop-client
-    #[arg(long, value_name = "MODE", value_enum, default_value_t = GroupMode::Share, requires = "group_id")]
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = GroupMode::Share, requires = "group_id", env = "HOP_GROUP_MODE")]
     pub(in crate::cli) group_mode: GroupMode,
 
     #[command(flatten)]
@@ -70,7 +71,7 @@ pub(in crate::cli) struct SubscribeArguments {
     pub(in crate::cli) test: bool,
 
     /// Store each message in a file of its own in this directory, instead of printing it; what is there stays as it is
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "HOP_OUTPUT_DIR")]
     pub(in crate::cli) output_dir: Option<PathBuf>,
 
     /// What the files are called, of {topic}, {partition}, {offset}, {id} and {time}
@@ -78,26 +79,27 @@ pub(in crate::cli) struct SubscribeArguments {
         long,
         value_name = "TEMPLATE",
         default_value = "{topic}-{partition}-{offset}",
-        requires = "output_dir"
+        requires = "output_dir",
+        env = "HOP_FILE_NAME"
     )]
     pub(in crate::cli) file_name: FileName,
 
     /// Run this with each message on its standard input, by way of `sh`, instead of printing it. In a group, a message is
     /// done with when the command succeeds. HOP_TOPIC, HOP_PARTITION, HOP_OFFSET, HOP_TIMESTAMP, HOP_ID, HOP_SENDER,
     /// HOP_FORMAT, HOP_KEY and HOP_TEST tell it of the message, as far as it has them
-    #[arg(long, value_name = "COMMAND", conflicts_with = "output_dir")]
+    #[arg(long, value_name = "COMMAND", conflicts_with = "output_dir", env = "HOP_EXEC")]
     pub(in crate::cli) exec: Option<String>,
 
     /// How long the command may take with a message, in seconds: less than 5 minutes with all retries, in a group
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", requires = "exec")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60", requires = "exec", env = "HOP_EXEC_TIMEOUT")]
     pub(in crate::cli) exec_timeout: Duration,
 
     /// How often the command is tried again with a message that it fails for
-    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "exec")]
+    #[arg(long, value_name = "COUNT", default_value_t = 2, requires = "exec", env = "HOP_EXEC_RETRIES")]
     pub(in crate::cli) exec_retries: u32,
 
     /// Append messages that the command fails for to this file, a line of JSON each, and go on; without it, that is the end
-    #[arg(long, value_name = "FILE", requires = "exec")]
+    #[arg(long, value_name = "FILE", requires = "exec", env = "HOP_DEAD_LETTERS")]
     pub(in crate::cli) dead_letters: Option<PathBuf>,
 
     /// What is printed after a message that does not end with it; \n, \t, \0 and \xHH are understood
@@ -105,7 +107,7 @@ pub(in crate::cli) struct SubscribeArguments {
     pub(in crate::cli) delimiter: Delimiter,
 
     /// What to do with a message that cannot be read as what it says it is
-    #[arg(long, value_name = "ACTION", value_enum, default_value_t = OnError::Report)]
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t = OnError::Report, env = "HOP_ON_ERROR")]
     pub(in crate::cli) on_error: OnError,
 
     /// What to read: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]
