@@ -58,6 +58,8 @@ pub(super) enum Command {
     Offsets(OffsetsArguments),
     /// Print the last messages of each topic
     Tail(TailArguments),
+    /// Look at each step on the way to a broker and its topics, and say what is wrong and what to do
+    Doctor(DoctorArguments),
     /// Print what makes a shell complete this program's options, to be stored where the shell looks for such
     Completions {
         /// The shell
@@ -146,6 +148,19 @@ pub(super) struct ListTopicsArguments {
     pub(super) verbose: bool,
 
     /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
+    pub(super) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArguments {
+    #[command(flatten)]
+    pub(super) connection: Connection,
+
+    /// Print one JSON object for each step
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// What to look at: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
     pub(super) url: String,
 }
 

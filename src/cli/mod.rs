@@ -9,6 +9,7 @@ mod auth;
 mod broker;
 #[cfg(feature = "broker")]
 mod demo;
+mod doctor;
 mod integration;
 mod interrupt;
 mod lag;
@@ -111,6 +112,7 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
         Command::Completions { shell } => integration::completions(shell, &registry),
         Command::Man { directory } => integration::manual(&directory, &registry),
         Command::ListTopics(arguments) => block_on(|interrupt| list_topics::run(arguments, interrupt)),
+        Command::Doctor(arguments) => block_on(|interrupt| doctor::run(arguments, interrupt)),
         Command::Tail(arguments) => block_on(|interrupt| tail::run(arguments, registry, interrupt)),
         Command::Publish(arguments) => block_on(|interrupt| publish::run(arguments, registry, interrupt)),
         Command::Subscribe(arguments) => block_on(|interrupt| subscribe::run(arguments, registry, interrupt)),
@@ -155,6 +157,7 @@ fn level(arguments: &Arguments) -> Level {
         #[cfg(feature = "broker")]
         Command::Demo => None,
         Command::Completions { .. }
+        | Command::Doctor(_)
         | Command::Lag(_)
         | Command::ListTopics(_)
         | Command::Man { .. }

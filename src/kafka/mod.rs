@@ -59,7 +59,7 @@ pub use sasl::Sasl;
 pub use share::{
     Acknowledgement, AcquiredBatch, AcquiredRecord, ShareConsumer, ShareConsumerBuilder, SharedRecord,
 };
-pub use tls::Tls;
+pub use tls::{Tls, TlsError, TlsInspection};
 pub use topic_partition::TopicPartition;
 pub use transaction::{Transaction, TransactionError, TransactionalProducer};
 

@@ -125,11 +125,8 @@ impl Stream {
         let auth = self.credential(url)?;
         if let Some(auth) = auth {
             builder = builder.sasl(sasl(auth, url.authority())?);
-            if auth.protocol() == Protocol::SaslSsl {
-                builder = builder.tls(match auth.ssl_ca_location() {
-                    Some(path) => Tls::default().ca_file(path),
-                    None => Tls::default(),
-                });
+            if let Some(tls) = tls(auth) {
+                builder = builder.tls(tls);
             }
         }
         Ok((builder.connect().await?, auth.map(|auth| auth.username().to_owned())))
@@ -145,7 +142,8 @@ impl Stream {
         Arc::clone(&self.registry)
     }
 
-    fn credential(&self, url: &HopUrl) -> Result<Option<&Auth>, OpenError> {
+    /// The credential for the broker of a URL; `None` where none is wanted.
+    pub(crate) fn credential(&self, url: &HopUrl) -> Result<Option<&Auth>, OpenError> {
         match &self.credentials {
             None => Ok(None),
             Some(credentials) => select(credentials, url.authority(), url.username())
@@ -153,6 +151,14 @@ impl Stream {
                 .map_err(|error| OpenError::Credential(error.with_topics(&url.joined_topics()))),
         }
     }
+}
+
+/// How the connection is protected that this credential is for, if it is.
+pub(crate) fn tls(auth: &Auth) -> Option<Tls> {
+    (auth.protocol() == Protocol::SaslSsl).then(|| match auth.ssl_ca_location() {
+        Some(path) => Tls::default().ca_file(path),
+        None => Tls::default(),
+    })
 }
 
 /// A topic could not be opened, or the topics not be listed.

@@ -52,6 +52,8 @@ mod robust;
 mod topic;
 mod url;
 
+#[cfg(feature = "cli")]
+pub(crate) use self::connect::tls;
 pub use self::connect::{OpenError, Stream};
 pub use self::consumer::{Consumer, GroupMode, NextError, ReaderBuilder};
 pub use self::headers::{Header, Headers};

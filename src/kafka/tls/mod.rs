@@ -4,9 +4,10 @@
 //! broker wants one. Host names are always verified. The cryptography is Graviola's: Rust and assembly, no C; it needs
 //! a processor of the last ten years or so.
 //!
-//! `failure` says in words what went wrong with a handshake.
+//! `failure` says in words what went wrong with a handshake, `inspection` what was agreed on in one that went well.
 
 mod failure;
+mod inspection;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::TlsConnector;
 
 pub use self::failure::TlsError;
+pub use self::inspection::TlsInspection;
 
 /// How to speak TLS. Cheap to clone; clones share what is made of it, so that a client's connections resume each
 /// other's sessions.

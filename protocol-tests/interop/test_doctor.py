@@ -1,0 +1,71 @@
+"""`hop doctor`: what is right, what is wrong, and what it advises."""
+
+import json
+
+
+NAMES = ["file", "credential", "name", "tcp", "tls", "login", "cluster", "broker", "topic"]
+
+
+def findings(result):
+    return [json.loads(line) for line in result.lines]
+
+
+def only(result, status):
+    return [finding for finding in findings(result) if finding["status"] == status]
+
+
+def test_everything_is_well(kafka, ours, secure):
+    topic = kafka.new_topic(2)
+    kafka.produce(topic, ["1"])
+    found = findings(ours.run("doctor", "--json", secure.url(topic)).ok())
+    assert {finding["status"] for finding in found} == {"good"}, found
+    assert list(dict.fromkeys(finding["check"] for finding in found)) == NAMES
+    said = {finding["check"]: finding["found"] for finding in found}
+    assert "SCRAM-SHA-512" in said["credential"]
+    assert said["tls"].startswith("TLS 1.3, TLS13_") and "more days" in said["tls"]
+    assert said["topic"].startswith(f"'{topic}', 2 partitions, can be read; the newest message is ")
+    assert all(finding["milliseconds"] > 0 for finding in found if finding["check"] in ["tcp", "tls", "login"])
+
+
+def test_lines_for_people(kafka, ours, plain):
+    topic = kafka.new_topic()
+    lines = ours.run("doctor", "--no-auth", plain.url(topic)).ok().lines
+    assert lines[-1].startswith(f"ok       topic        '{topic}', 1 partition, can be read and is empty (")
+
+
+def test_what_is_wrong_is_named_with_a_remedy(kafka, home, ours, secure, plain):
+    def failure(*arguments):
+        done = ours.run("doctor", "--json", *arguments)
+        assert done.code == 1 and "1 thing is wrong" in done.err, done.err
+        [failed] = only(done, "failure")
+        return failed["check"], failed["found"], failed["advice"] or ""
+
+    check, found, advice = failure(secure.url("never-made"))
+    assert (check, "never-made" in found, "hop list-topics" in advice) == ("topic", True, True)
+    check, found, advice = failure("--no-auth", "kafka://localhost:1/t")
+    assert (check, "refused" in found, "firewall" in advice) == ("tcp", True, True)
+    check, found, advice = failure("--no-auth", "--connect-timeout", "20", "kafka://name.invalid/t")
+    assert (check, "name.invalid" in found, "DNS" in advice) == ("name", True, True)
+    # The way in without TLS, with a credential that wants it.
+    check, found, _ = failure(plain.url("t"))
+    assert check == "tls" and "TLS" in found
+
+
+def test_a_credential_that_is_refused_or_readable_by_all_or_missing(kafka, home, ours, secure):
+    def last():
+        done = ours.run("doctor", "--json", secure.url("t"))
+        assert done.code == 1
+        finding = findings(done)[-1]
+        assert finding["status"] == "failure"
+        return finding["check"], finding["found"], finding["advice"]
+
+    auth = home.auth_file
+    home.write(auth.read_text().replace(kafka.passwords["hop"], "wrong"))
+    check, found, _ = last()
+    assert check == "login" and "refused the credential of user 'hop'" in found
+    auth.chmod(0o644)
+    check, _, advice = last()
+    assert (check, advice) == ("file", f"chmod 600 {auth}")
+    auth.unlink()
+    check, _, advice = last()
+    assert (check, advice) == ("file", "store a credential: hop auth add")
