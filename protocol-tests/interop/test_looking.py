@@ -123,6 +123,21 @@ def test_reading_begins_where_it_is_told_to_and_ends_after_so_many(kafka, ours, 
     assert done.code == 2 and "how long ago" in done.err
 
 
+def test_topics_are_read_whose_names_match(kafka, ours, plain):
+    topics = [numbered(kafka, count=2), numbered(kafka, count=3), numbered(kafka, count=4)]
+    pattern = f"^({topics[0]}|{topics[2]})$"
+
+    def read(*arguments):
+        return sorted(ours.run("subscribe", *plain.options, "-s", "EARLIEST", *arguments).ok().lines)
+
+    both = sorted(["0", "1", "0", "1", "2", "3"])
+    assert read("--topic-pattern", pattern, f"kafka://{plain.broker}") == both
+    assert read("--topic-pattern", pattern, plain.url(topics[1])) == sorted([*both, "0", "1", "2"])
+    assert read("--topic-pattern", pattern, "-g", topics[0], f"kafka://{plain.broker}") == both
+    done = ours.run("subscribe", *plain.options, "--topic-pattern", "(", f"kafka://{plain.broker}")
+    assert done.code == 1 and "topics_matching" in done.err
+
+
 def test_what_was_not_asked_for_is_left_to_the_next_of_the_group(kafka, ours, plain):
     topic = numbered(kafka)
     arguments = ["subscribe", *plain.options, "-s", "EARLIEST", "-g", topic, "-n", "4", plain.url(topic)]

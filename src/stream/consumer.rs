@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::message::{Message, Metadata, RawMessage, Unreadable};
 use super::position::{StartPosition, StopPosition};
-use super::{HopUrl, OpenError, Stream, TopicName};
+use super::{HopUrl, OpenError, Stream, TopicName, UrlError};
 use crate::kafka::{self, FetchedBatch, Group, Stopper, TopicPartition};
 use crate::models::Registry;
 
@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct ReaderBuilder {
     stream: Stream,
     url: String,
+    pattern: Option<String>,
     start: StartPosition,
     stop: Option<StopPosition>,
     persist: bool,
@@ -53,6 +54,7 @@ impl ReaderBuilder {
         Self {
             stream,
             url: url.to_owned(),
+            pattern: None,
             start: StartPosition::default(),
             stop: None,
             persist: false,
@@ -61,6 +63,14 @@ impl ReaderBuilder {
             group: None,
             auto_commit: true,
         }
+    }
+
+    /// A pattern for topics to read beside those of the URL, which then need not name any: a regular expression of the
+    /// syntax of `regex-lite`. Topics that come into being are found when metadata is renewed, within 5 min, and read from
+    /// their beginning; Kafka's own are not among them.
+    pub fn topics_matching(mut self, pattern: impl Into<String>) -> Self {
+        self.pattern = Some(pattern.into());
+        self
     }
 
     /// Where to begin in each topic.
@@ -124,18 +134,24 @@ impl ReaderBuilder {
     /// Those of [`OpenError`]; a topic that does not exist is one.
     pub async fn open(self) -> Result<Consumer, OpenError> {
         let url: HopUrl = self.url.parse()?;
-        let topics = url.topics_to_read()?;
+        let named = match url.topics_to_read() {
+            Err(UrlError::NoTopic { .. }) if self.pattern.is_some() => Vec::new(),
+            named => named?,
+        };
         let (client, _) = self.stream.connect(&url).await?;
         let mut builder = client.consumer().auto_mark(false);
+        if let Some(pattern) = &self.pattern {
+            builder = builder.topics_matching(pattern);
+        }
         let in_group = self.group.is_some();
         builder = match self.group {
             Some((group, GroupMode::Assign)) => {
-                builder.group(group).whole_topics(topics.iter().map(TopicName::shared))
+                builder.group(group).whole_topics(named.iter().map(TopicName::shared))
             }
             Some((group, GroupMode::Share)) => {
-                builder.group(group).topics(topics.iter().map(TopicName::shared))
+                builder.group(group).topics(named.iter().map(TopicName::shared))
             }
-            None => builder.topics(topics.iter().map(TopicName::shared)),
+            None => builder.topics(named.iter().map(TopicName::shared)),
         };
         let inner = builder
             .start_at(self.start.into())

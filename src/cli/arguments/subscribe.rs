@@ -110,7 +110,11 @@ pub(in crate::cli) struct SubscribeArguments {
     #[arg(long, value_name = "ACTION", value_enum, default_value_t = OnError::Report, env = "HOP_ON_ERROR")]
     pub(in crate::cli) on_error: OnError,
 
-    /// What to read: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]
+    /// Read the topics whose names match this regular expression, too, also those that come into being later
+    #[arg(long, value_name = "PATTERN", env = "HOP_TOPIC_PATTERN")]
+    pub(in crate::cli) topic_pattern: Option<String>,
+
+    /// What to read: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]; with --topic-pattern it need not name topics
     pub(in crate::cli) url: String,
 }
 

@@ -49,6 +49,9 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
         .include_tests(arguments.test)
         .give_up_after((!arguments.persist).then_some(PATIENCE))
         .auto_commit(false);
+    if let Some(pattern) = arguments.topic_pattern {
+        reader = reader.topics_matching(pattern);
+    }
     if let Some(group) = arguments.group_id {
         reader = reader.group_in(group, arguments.group_mode.into());
     }
