@@ -16,10 +16,10 @@ from support import ROOT, Home, Kafka, Listener, Program, find_program
 
 # What is about a real Kafka, or several of them; and what is about hop's own broker.
 if os.environ.get("KAFKA_VERSION") == "hop":
-    collect_ignore = ["test_broker_speed.py", "test_churn.py", "test_faults.py", "test_networks.py",
+    collect_ignore = ["test_broker_speed.py", "test_churn.py", "test_faults.py", "test_kills.py", "test_networks.py",
                       "test_round_trips.py"]
 else:
-    collect_ignore = ["test_broker.py"]
+    collect_ignore = ["test_broker.py", "test_soak.py"]
 
 
 def pytest_collection_modifyitems(config, items):

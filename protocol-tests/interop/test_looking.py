@@ -320,5 +320,6 @@ def test_the_last_messages_of_each_topic(kafka, ours, plain):
     titles = sorted([first, second])
     assert [line for line in done.lines if line.startswith("==>")] == [f"==> {topic} <==" for topic in titles]
     assert tail("--raw", plain.url(second)).ok().out == b"not JSON\n"
-    everything = tail("-n", "1", "--raw", f"kafka://{plain.broker}").ok().lines
-    assert f"==> {first} <==" in everything and "29" in everything
+    # What other tests have left there need not be text.
+    everything = tail("-n", "1", "--raw", f"kafka://{plain.broker}").ok().out
+    assert f"==> {first} <==\n29\n".encode() in everything
