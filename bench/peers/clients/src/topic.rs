@@ -1,7 +1,7 @@
 //! What the benchmarks ask of a broker between two measurements, in milliseconds: Kafka's own tools take seconds of a
 //! processor to start.
 //!
-//! - `topic BROKER create NAME PARTITIONS` makes a topic and waits until all of it has leaders,
+//! - `topic BROKER create NAME PARTITIONS` makes a topic and waits until the leaders of all of it answer,
 //! - `topic BROKER count NAME PARTITIONS` prints how many records were written to it, by its offsets,
 //! - `topic BROKER delete NAME` removes it,
 //! - `topic BROKER groups` waits until groups have a coordinator: a broker makes the topic of their offsets when the first
@@ -53,10 +53,13 @@ fn create(broker: &str, name: &str, partitions: i32) -> Result<(), Box<dyn Error
     for outcome in wait(admin.create_topics([&topic], &options()))? {
         outcome.map_err(|(name, code)| format!("cannot create {name}: {code}"))?;
     }
-    until("the topic has its leaders", || {
+    // A cluster names leaders before they know of it.
+    until("the topic's leaders answer", || {
         let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE)?;
         let known = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        Ok(known.filter(|partition| partition.leader() >= 0).count() as i32 == partitions)
+        let led = known.filter(|partition| partition.leader() >= 0).count() as i32;
+        let answers = |partition| admin.inner().fetch_watermarks(name, partition, PATIENCE).is_ok();
+        Ok(led == partitions && (0..partitions).all(answers))
     })
 }
 
