@@ -11,6 +11,9 @@ import pytest
 
 from support import CIRCULAR, VOEVENT, Listener
 
+# What is tried here is this client's own doing, whichever Kafka it meets.
+pytestmark = pytest.mark.newest_kafka
+
 # Given to the commands here; what they may take beyond it is for starting up on a busy machine.
 CONNECT_TIMEOUT = 3
 SLACK = 3

@@ -8,6 +8,9 @@ import pytest
 from hop_broker import HopBroker
 from support import PATIENCE, publish
 
+# Once is enough.
+pytestmark = pytest.mark.newest_kafka
+
 COUNT = 200_000
 LINE = "x" * 1023
 ROUNDS = 10

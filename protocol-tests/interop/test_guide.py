@@ -18,7 +18,7 @@ PRELUDE = """
 hop() {
     case " $* " in
         # Kafka waits three seconds for others to join a new group.
-        *" -p "*" -g "*) timeout --preserve-status --signal=INT 6 hop-program "$@" ;;
+        *" -p "*" -g "*) timeout --preserve-status --signal=INT 10 hop-program "$@" ;;
         *" -p "*) timeout --preserve-status --signal=INT 2 hop-program "$@" ;;
         *) hop-program "$@" ;;
     esac

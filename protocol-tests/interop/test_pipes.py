@@ -84,6 +84,24 @@ def test_ctrl_c_while_nobody_reads_the_pipe(kafka, ours, plain):
     ends_within_a_second(subscribe)
 
 
+def test_a_signal_that_comes_twice_at_once_is_one(kafka, ours, plain):
+    topic = kafka.new_topic()
+    kafka.produce(topic, ["x" * 1000] * 2000, linger_ms=20)
+    subscribe = ours.start("subscribe", *plain.options, "-s", "EARLIEST", plain.url(topic),
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert next_line(subscribe)
+    time.sleep(0.5)
+    # As `timeout` does it: to its child, and to the group that the child is in.
+    for _ in range(2):
+        subscribe.send_signal(signal.SIGINT)
+        wait_until(lambda: not pending_signals(subscribe))
+        time.sleep(0.02)
+    assert subscribe.poll() is None
+    # Once somebody reads again, it ends with what it had printed.
+    subscribe.stdout.read()
+    assert subscribe.wait(10) == 0
+
+
 def test_ctrl_c_while_connecting(kafka, ours):
     # It accepts the connection, and never says a word.
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -163,6 +181,11 @@ def ends_within_a_second(process, how=signal.SIGINT):
         return code
     finally:
         process.kill()
+
+
+def pending_signals(process):
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+        return any(int(line.split()[1], 16) for line in status if line.startswith(("SigPnd:", "ShdPnd:")))
 
 
 def read_until(terminal, pattern):

@@ -10,6 +10,9 @@ import pytest
 from ocean import Ocean
 from support import PATIENCE, ROOT, Kafka, publish
 
+# What is tried here is this client's own doing, whichever Kafka it meets.
+pytestmark = pytest.mark.newest_kafka
+
 NODES = 3
 # A broker's network thread that looks away finds the next request after so many seconds.
 STALL = 0.3

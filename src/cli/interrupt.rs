@@ -8,10 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long an orderly end may take.
 const GRACE: Duration = Duration::from_millis(700);
+/// A signal that comes this soon after the first is the same one: `timeout` signals its child, and then the group of
+/// processes that the child is in.
+const SAME: Duration = Duration::from_millis(100);
 /// What shells expect of a program that was ended by SIGINT: 128 + 2.
 const INTERRUPTED: i32 = 130;
 
@@ -41,8 +44,9 @@ impl Interrupt {
                 signal().await;
                 heard.0.heard.store(true, Ordering::Relaxed);
                 heard.0.told.notify_one();
+                sleep(SAME).await;
                 // A second one is from somebody who will not wait.
-                let _ = timeout(GRACE, signal()).await;
+                let _ = timeout(GRACE - SAME, signal()).await;
             });
             process::exit(INTERRUPTED);
         });

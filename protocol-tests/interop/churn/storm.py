@@ -350,6 +350,6 @@ def coordinator(cluster, group):
     while True:
         try:
             return str(cluster.admin.describe_consumer_groups([group])[group].result(30).coordinator.id)
-        except KafkaException:
+        except (KafkaException, TimeoutError):
             assert time.monotonic() < deadline, f"group {group} has no coordinator"
             time.sleep(0.2)
