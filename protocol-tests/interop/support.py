@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import random
+import re
+import select
 import shutil
 import signal
 import string
@@ -66,12 +68,12 @@ class Kafka:
             time.sleep(0.05)
         raise TimeoutError(f"topic {name} has no leaders")
 
-    def produce(self, topic, values, partition=None, headers=None, **settings):
+    def produce(self, topic, values, partition=None, headers=None, timestamp=0, **settings):
         """Writes with librdkafka, which is what hop-client uses; settings in its spelling, dots as underscores."""
         producer = Producer({"bootstrap.servers": self.plaintext,
                              **{name.replace("_", "."): value for name, value in settings.items()}})
         for value in values:
-            producer.produce(topic, value, headers=headers,
+            producer.produce(topic, value, headers=headers, timestamp=timestamp,
                              **({} if partition is None else {"partition": partition}))
             producer.poll(0)
         assert producer.flush(PATIENCE) == 0
@@ -240,3 +242,12 @@ def wait_for_lines(path, count):
 
 def interrupt(process):
     process.send_signal(signal.SIGINT)
+
+
+def read_until(terminal, pattern):
+    """What a terminal shows, until something of it looks like this."""
+    shown = b""
+    while not re.search(pattern, shown):
+        assert select.select([terminal], [], [], 60)[0], shown
+        shown += os.read(terminal, 4096)
+    return shown

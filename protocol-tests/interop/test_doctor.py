@@ -1,8 +1,14 @@
 """`hop doctor`: what is right, what is wrong, and what it advises."""
 
 import json
+import os
+import pty
 import re
+import subprocess
 
+import pytest
+
+from support import PATIENCE, read_until
 
 NAMES = ["file", "credential", "name", "tcp", "tls", "login", "cluster", "broker", "topic"]
 
@@ -74,3 +80,23 @@ def test_a_credential_that_is_refused_or_readable_by_all_or_missing(kafka, home,
     auth.unlink()
     check, _, advice = last()
     assert (check, advice) == ("file", "store a credential: hop auth add")
+
+
+@pytest.mark.parametrize("options, variables, is_painted", [
+    ([], {}, True), ([], {"NO_COLOR": "1"}, False), ([], {"TERM": "dumb"}, False), (["--color", "never"], {}, False),
+    (["--color", "always"], {"NO_COLOR": "1"}, True), ([], {"HOP_COLOR": "never"}, False)])
+def test_colours_are_for_terminals_where_they_are_wanted(ours, plain, options, variables, is_painted):
+    terminal, other = pty.openpty()
+    inherited = {name: value for name, value in ours.environment().items() if name != "NO_COLOR"}
+    environment = {**inherited, "TERM": "xterm", **variables}
+    doctor = subprocess.Popen([ours.path, *options, "doctor", *plain.options, plain.url("no-such-topic")], stdout=other,
+                              stderr=other, env=environment)
+    os.close(other)
+    shown = read_until(terminal, rb"hop:.*\r\n")
+    assert doctor.wait(PATIENCE) == 1
+    os.close(terminal)
+    assert (b"\x1b[32mok      \x1b[0m" in shown and b"\x1b[1;31mhop:\x1b[0m" in shown) == is_painted
+    assert (b"\x1b" in shown) == is_painted
+    # A file is none.
+    done = ours.run("doctor", *plain.options, plain.url("no-such-topic"))
+    assert b"\x1b" not in done.out and "\x1b" not in done.err

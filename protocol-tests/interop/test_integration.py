@@ -1,8 +1,12 @@
 """How the program is at home on a system: variables instead of options, completions, manual pages."""
 
+import os
+import pty
 import subprocess
 
 import pytest
+
+from support import read_until
 
 # Nothing is asked of it.
 NOBODY = "kafka://localhost:1/alerts"
@@ -23,27 +27,87 @@ def test_variables_stand_for_options_which_come_first(kafka, ours, plain, tmp_pa
         assert done.code == 2 and value in done.err, name
 
 
-@pytest.mark.parametrize("typed, completed", [
-    ("sub", {"subscribe"}),
-    ("publish --form", {"--format"}),
-    ("publish -f ", {"BLOB", "CIRCULAR", "JSON", "VOEVENT"}),
-    ("subscribe --on-error s", {"stop", "skip"}),
-])
-def test_bash_completes_what_is_typed(ours, tmp_path, typed, completed):
+@pytest.mark.parametrize("options", [[], ["-t", "general"], ["--type", "auth"]])
+def test_the_settings_are_where_hop_client_has_them(ours, theirs, options):
+    assert ours.run("configure", "locate", *options).ok().out == theirs.run("configure", "locate", *options).ok().out
+
+
+def as_shown(written):
+    """What is seen of what was written to a terminal, which goes back to write over what was there."""
+    seen, place = [], 0
+    for character in written:
+        if character == "\b":
+            place -= 1
+        else:
+            seen[place:place + 1] = character
+            place += 1
+    return "".join(seen)
+
+
+@pytest.fixture
+def bash(ours, kafka, plain, home, tmp_path):
+    """Completes in an interactive shell that has read the script; what the line looks like afterwards."""
+    for user, host in [("ada", "one.example.org"), ("ada", "two.example.org"), ("grace", plain.broker)]:
+        home.add(username=user, password="secret", hostname=host)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "hop").symlink_to(ours.path)
     script = tmp_path / "hop.bash"
     script.write_bytes(ours.run("completions", "bash").ok().out)
-    words = ["hop", *typed.split(" ")]
-    program = (f'source {script}; COMP_WORDS=({" ".join(word or chr(39) * 2 for word in words)}); '
-               f'COMP_CWORD={len(words) - 1}; _hop hop "{words[-1]}" "{words[-2]}"; printf "%s\\n" "${{COMPREPLY[@]}}"')
-    done = subprocess.run(["bash", "-c", program], check=True, capture_output=True, text=True)
-    assert completed <= set(done.stdout.split()), done.stdout
+    # A short prompt, and no bell for what cannot be completed.
+    (tmp_path / "rc").write_text(f"source {script}\nPS1='$ '\nbind 'set bell-style none'\n"
+                                 "bind 'set enable-bracketed-paste off'\n")
+    environment = {**ours.environment(), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "TERM": "dumb",
+                   "HOP_NO_AUTH": "1", "INPUTRC": "/dev/null"}
+
+    def complete(typed):
+        terminal, other = pty.openpty()
+        shell = subprocess.Popen(["bash", "--noprofile", "--rcfile", str(tmp_path / "rc"), "-i"], stdin=other,
+                                 stdout=other, stderr=other, env=environment, cwd=tmp_path, start_new_session=True)
+        os.close(other)
+        try:
+            read_until(terminal, rb"\$ $")
+            # What stands behind the mark was typed after the answer.
+            os.write(terminal, typed.encode() + b"\t@MARK@")
+            return as_shown(read_until(terminal, rb"@MARK@").decode())
+        finally:
+            shell.kill()
+            shell.wait()
+            os.close(terminal)
+
+    return complete
 
 
-@pytest.mark.parametrize("shell, begins", [("zsh", "#compdef hop"), ("fish", "# Print an optspec"), ("elvish", "\n"),
-                                           ("powershell", "\n")])
+@pytest.mark.parametrize("typed, completed", [
+    ("hop subsc", "hop subscribe @MARK@"),
+    ("hop publish --for", "hop publish --format @MARK@"),
+    ("hop publish -f CIR", "hop publish -f CIRCULAR @MARK@"),
+    ("hop subscribe --on-error=sk", "hop subscribe --on-error=skip @MARK@"),
+    ("hop auth remove gr", "hop auth remove grace @MARK@"),
+    ("hop auth remove ada@t", "hop auth remove ada@two.example.org @MARK@"),
+    ("hop subscribe kafka://on", "hop subscribe kafka://one.example.org/@MARK@"),
+    ("hop subscribe -s EARLIEST kafka://ada@tw", "hop subscribe -s EARLIEST kafka://ada@two.example.org/@MARK@"),
+])
+def test_bash_completes_what_is_typed(bash, typed, completed):
+    assert completed in bash(typed)
+
+
+def test_bash_completes_topics_of_the_broker(kafka, bash, plain):
+    topic = kafka.new_topic()
+    begun = f"hop subscribe kafka://{plain.broker}/"
+    assert f"{begun}{topic} @MARK@" in bash(begun + topic[:-2])
+    assert f"{begun}other,{topic} @MARK@" in bash(f"{begun}other,{topic[:-2]}")
+    # Nobody answers, and nothing is said.
+    assert bash("hop subscribe kafka://localhost:1/x").endswith("kafka://localhost:1/x@MARK@")
+
+
+@pytest.mark.parametrize("shell, begins", [("zsh", "#compdef hop"), ("fish", "complete --keep-order"), ("elvish", "\n"),
+                                           ("powershell", "\nRegister-ArgumentCompleter")])
 def test_other_shells_have_completions(ours, shell, begins):
     script = ours.run("completions", shell).ok().out.decode()
-    assert script.startswith(begins) and "subscribe" in script
+    assert script.startswith(begins) and "HOP_COMPLETE" in script
+    words = ["--", "hop", "publish", "-f", ""]
+    asked = ours.run(*words, env={"HOP_COMPLETE": shell, "_CLAP_COMPLETE_INDEX": "3"}).ok()
+    assert {"BLOB", "CIRCULAR", "JSON", "VOEVENT"} <= {line.split("\t")[0].split(":")[0] for line in asked.lines}
 
 
 def test_each_command_has_a_manual_page(ours, tmp_path):

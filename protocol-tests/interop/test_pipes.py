@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from support import interrupt
+from support import interrupt, read_until
 
 SIGNALS = pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 
@@ -186,15 +186,6 @@ def ends_within_a_second(process, how=signal.SIGINT):
 def pending_signals(process):
     with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
         return any(int(line.split()[1], 16) for line in status if line.startswith(("SigPnd:", "ShdPnd:")))
-
-
-def read_until(terminal, pattern):
-    """What a terminal shows, until something of it looks like this."""
-    shown = b""
-    while not re.search(pattern, shown):
-        assert select.select([terminal], [], [], 60)[0], shown
-        shown += os.read(terminal, 4096)
-    return shown
 
 
 def wait_until(holds, seconds=20):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -90,6 +91,32 @@ def test_a_credential_added_from_csv_works(kafka, home, ours, theirs):
         program.run("list-topics", Listener(kafka, "sasl_ssl").url()).ok()
     ours.run("auth", "remove", kafka.tricky_user).ok()
     assert ours.run("auth", "list").ok().out == b""
+
+
+def test_a_credential_is_stored_only_if_the_broker_lets_it_in(kafka, home, ours):
+    url = Listener(kafka, "sasl_ssl").url()
+    home.write("auth = []\n")
+    for password, code in [("wrong", 1), (kafka.passwords["hop"], 0)]:
+        table = home.path / "credentials.csv"
+        with open(table, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["username", "password", "ssl_ca_location"], ["hop", password, kafka.ca]])
+        done = ours.run("auth", "add", "--check", url, table)
+        assert done.code == code and done.out == b""
+        stored = ours.run("auth", "list").ok().lines
+        if code:
+            assert "The credential was not stored" in done.err and "hop" in done.err and stored == []
+        else:
+            assert re.search(r"'hop' is let in and may see \d+ topics", done.err) and stored == ["hop"]
+
+
+def test_a_name_like_the_one_that_is_not_there_is_suggested(kafka, ours, plain):
+    topic = kafka.new_topic()
+    typed = topic[:-1] + ("x" if topic[-1] != "x" else "y")
+    for command in (["subscribe", "-s", "EARLIEST"], ["tail"]):
+        done = ours.run(*command, *plain.options, plain.url(typed))
+        assert done.code == 1 and f"Did you mean '{topic}'?" in done.err.splitlines(), done.err
+    done = ours.run("subscribe", *plain.options, plain.url("quite-another-thing"))
+    assert done.code == 1 and "Did you mean" not in done.err
 
 
 def test_list_topics_says_what_hop_client_says(kafka, ours, theirs, listener):

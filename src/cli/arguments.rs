@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use clap_complete::engine::ArgValueCompleter;
 
 #[cfg(feature = "broker")]
 pub(super) use self::broker::{BrokerArguments, ListenAddress};
@@ -24,6 +25,8 @@ pub(super) use self::moment::Moment;
 pub(super) use self::printing::Printing;
 pub(super) use self::publish::PublishArguments;
 pub(super) use self::subscribe::{OnError, SubscribeArguments};
+use super::color::ColorChoice;
+use super::completion::{credential_names, urls};
 use crate::models::Registry;
 use crate::stream::StartPosition;
 
@@ -36,12 +39,21 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     pub(super) debug: bool,
 
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto, global = true, env = "HOP_COLOR")]
+    pub(super) color: ColorChoice,
+
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Say where the settings are
+    Configure {
+        #[command(subcommand)]
+        action: ConfigureAction,
+    },
     /// Manage the credentials with which brokers let you in
     Auth(AuthArguments),
     /// Publish messages: files, or lines of standard input
@@ -80,6 +92,25 @@ pub(super) enum Command {
     Demo,
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigureAction {
+    /// Print where a file of settings is, or would be
+    Locate {
+        /// Which of them
+        #[arg(short = 't', long = "type", value_enum, default_value_t = Settings::General)]
+        settings: Settings,
+    },
+}
+
+/// The files of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Settings {
+    /// The general ones
+    General,
+    /// The credentials
+    Auth,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct AuthArguments {
     #[command(flatten)]
@@ -100,6 +131,9 @@ pub(super) enum AuthAction {
         /// Replace a stored credential of the same user and host
         #[arg(short, long)]
         force: bool,
+        /// Log in to this broker with the credential, and store it only if that works: kafka://HOST[:PORT]
+        #[arg(long, value_name = "URL", add = ArgValueCompleter::new(urls))]
+        check: Option<String>,
         /// A CSV file with a header line, such as my.hop.scimma.org offers; asked for at the prompt without it
         #[arg(value_name = "CREDENTIALS_FILE")]
         file: Option<PathBuf>,
@@ -107,11 +141,13 @@ pub(super) enum AuthAction {
     /// Say which stored credential a broker would get, or why none
     Which {
         /// The broker: kafka://[USER@]HOST[:PORT][/TOPIC]
+        #[arg(add = ArgValueCompleter::new(urls))]
         url: String,
     },
     /// Remove a stored credential
     Remove {
         /// The credential: USER, or USER@HOST where one user has several
+        #[arg(add = ArgValueCompleter::new(credential_names))]
         name: String,
     },
 }
@@ -148,6 +184,7 @@ pub(super) struct ListTopicsArguments {
     pub(super) verbose: bool,
 
     /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
+    #[arg(add = ArgValueCompleter::new(urls))]
     pub(super) url: String,
 }
 
@@ -161,6 +198,7 @@ pub(super) struct DoctorArguments {
     pub(super) json: bool,
 
     /// What to look at: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]
+    #[arg(add = ArgValueCompleter::new(urls))]
     pub(super) url: String,
 }
 
@@ -181,11 +219,12 @@ pub(super) struct TailArguments {
     pub(super) test: bool,
 
     /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]; all topics that you may see, where none is named
+    #[arg(add = ArgValueCompleter::new(urls))]
     pub(super) url: String,
 }
 
 /// How brokers are reached.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Connection {
     /// Use no credential and no encryption
     #[arg(long, env = "HOP_NO_AUTH", value_parser = BoolishValueParser::new())]

@@ -7,20 +7,20 @@ use secrecy::SecretString;
 
 use super::arguments::{AuthAction, AuthArguments};
 use super::output::Output;
-use super::{Failure, Outcome, say};
+use super::{Failure, Outcome, block_on, say};
 use crate::auth::{
     AddError, Auth, CredentialFile, CredentialLabel, CredentialName, LoadError, OnConflict, Protocol,
     RemoveError, SaveError, SelectError, csv, entry, listing, select,
 };
 use crate::config::{NoConfigDirectory, Paths};
-use crate::stream::{HopUrl, OpenError};
+use crate::stream::{HopUrl, OpenError, Stream};
 
 pub(super) fn run(arguments: AuthArguments) -> Outcome {
     let quiet = arguments.verbosity.quiet;
     match arguments.action {
         AuthAction::Locate => locate(),
         AuthAction::List => list(),
-        AuthAction::Add { force, file } => add(file.as_deref(), force, quiet),
+        AuthAction::Add { force, check, file } => add(file.as_deref(), force, check.as_deref(), quiet),
         AuthAction::Which { url } => which(&url),
         AuthAction::Remove { name } => remove(&name, quiet),
     }
@@ -47,6 +47,8 @@ pub(super) enum AuthFailure {
     Remove(#[from] RemoveError),
     #[error(transparent)]
     Save(#[from] SaveError),
+    #[error("{source}\nThe credential was not stored")]
+    Check { source: Box<OpenError> },
 }
 
 fn locate() -> Outcome {
@@ -74,7 +76,7 @@ fn which(url: &str) -> Outcome {
     print([format!("{}, by {} over {protection}", CredentialLabel::from(chosen), chosen.mechanism())])
 }
 
-fn add(csv_file: Option<&Path>, force: bool, quiet: bool) -> Outcome {
+fn add(csv_file: Option<&Path>, force: bool, broker: Option<&str>, quiet: bool) -> Outcome {
     // A file that is broken is said to be so before anything is asked for.
     let mut file = CredentialFile::load_or_empty(&paths()?)?;
     let auth = match csv_file {
@@ -82,8 +84,33 @@ fn add(csv_file: Option<&Path>, force: bool, quiet: bool) -> Outcome {
         None => ask()?,
     };
     let on_conflict = if force { OnConflict::Overwrite } else { OnConflict::Refuse };
-    file.add(auth, on_conflict).map_err(AuthFailure::from)?;
+    file.add(auth.clone(), on_conflict).map_err(AuthFailure::from)?;
+    if let Some(url) = broker {
+        check(auth, url, quiet)?;
+    }
     save(&file, quiet)
+}
+
+/// Logs in with a credential that is not stored yet.
+fn check(auth: Auth, url: &str, quiet: bool) -> Outcome {
+    let (username, stream) = (auth.username().to_owned(), Stream::new(auth));
+    block_on(async |interrupt| {
+        let visible = tokio::select! {
+            topics = stream.list_topics(url) => topics,
+            () = interrupt.heard() => {
+                return Err(Failure::Reported("interrupted; the credential was not stored".to_owned()));
+            }
+        };
+        let visible = visible.map_err(|source| AuthFailure::Check { source: Box::new(source) })?.len();
+        if !quiet {
+            say(&format!("hop: '{username}' is let in and may see {visible} {}", plural(visible, "topic")));
+        }
+        Ok(())
+    })
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
 fn remove(name: &str, quiet: bool) -> Outcome {

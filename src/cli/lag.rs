@@ -28,7 +28,7 @@ pub(super) async fn print(stream: &Stream, of: &GroupOf) -> Outcome {
     Ok(output.flush()?)
 }
 
-async fn lags(admin: &Admin, url: &HopUrl, group: &str) -> Result<Table, Failure> {
+async fn lags(admin: &Admin, url: &HopUrl, group: &str) -> Result<Table<5>, Failure> {
     let is_wanted = |partition: &TopicPartition| {
         url.topics().is_empty() || url.topics().iter().any(|topic| topic.as_str() == &*partition.topic)
     };

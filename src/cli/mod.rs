@@ -7,32 +7,37 @@ mod arguments;
 mod auth;
 #[cfg(feature = "broker")]
 mod broker;
+mod color;
+mod completion;
+mod configure;
 #[cfg(feature = "broker")]
 mod demo;
 mod doctor;
-mod integration;
 mod interrupt;
 mod lag;
 mod list_topics;
 mod log;
+mod manual;
 mod offsets;
 mod output;
 mod progress;
 mod publish;
 mod show;
+mod similar;
 mod subscribe;
 mod table;
 mod tail;
 
-use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use tracing::Level;
 
 use self::arguments::{Arguments, Command, Connection};
+use self::color::{Tone, paint};
 use self::interrupt::Interrupt;
 use self::output::{Output, OutputError};
+use self::similar::with_suggestion;
 use crate::auth::{Auth, LoadError};
 use crate::kafka;
 use crate::models::Registry;
@@ -56,15 +61,17 @@ To load your credential, run `hop auth add`
 /// }
 /// ```
 pub fn run(registry: Registry) -> ExitCode {
+    completion::answer(&registry);
     let arguments = match arguments::parse(&registry) {
         Ok(arguments) => arguments,
         Err(help_or_error) => return explain(&help_or_error),
     };
-    log::show(level(&arguments));
+    let in_color = arguments.color.is_for(&io::stderr());
+    log::show(level(&arguments), in_color);
     let debug = arguments.debug;
     match execute(arguments, registry) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => report(&failure, debug),
+        Err(failure) => report(&failure, debug, in_color),
     }
 }
 
@@ -98,6 +105,9 @@ enum Failure {
     Command(#[from] subscribe::CommandError),
     #[error(transparent)]
     Show(#[from] show::ShowFailure),
+    /// Any of these, and the name of what was probably meant.
+    #[error("{failure}\nDid you mean '{topic}'?")]
+    Suggestion { failure: Box<Self>, topic: String },
     #[error("cannot start: {0}")]
     Runtime(io::Error),
 }
@@ -105,17 +115,33 @@ enum Failure {
 fn execute(arguments: Arguments, registry: Registry) -> Outcome {
     match arguments.command {
         Command::Version => version(),
+        Command::Configure { action } => configure::run(&action),
         Command::Auth(arguments) => auth::run(arguments),
         Command::Lag(arguments) => block_on(|interrupt| lag::run(arguments, interrupt)),
         Command::Offsets(arguments) => block_on(|interrupt| offsets::run(arguments, interrupt)),
         Command::Show(arguments) => show::run(&arguments, &registry),
-        Command::Completions { shell } => integration::completions(shell, &registry),
-        Command::Man { directory } => integration::manual(&directory, &registry),
+        Command::Completions { shell } => completion::script(shell),
+        Command::Man { directory } => manual::write(&directory, &registry),
         Command::ListTopics(arguments) => block_on(|interrupt| list_topics::run(arguments, interrupt)),
-        Command::Doctor(arguments) => block_on(|interrupt| doctor::run(arguments, interrupt)),
-        Command::Tail(arguments) => block_on(|interrupt| tail::run(arguments, registry, interrupt)),
-        Command::Publish(arguments) => block_on(|interrupt| publish::run(arguments, registry, interrupt)),
-        Command::Subscribe(arguments) => block_on(|interrupt| subscribe::run(arguments, registry, interrupt)),
+        Command::Doctor(command) => {
+            let in_color = arguments.color.is_for(&io::stdout());
+            block_on(|interrupt| doctor::run(command, in_color, interrupt))
+        }
+        Command::Tail(arguments) => block_on(async |interrupt| {
+            let (connection, url) = (arguments.connection, arguments.url.clone());
+            let outcome = tail::run(arguments, registry, interrupt.clone()).await;
+            with_suggestion(outcome, connection, &url, &interrupt).await
+        }),
+        Command::Publish(arguments) => block_on(async |interrupt| {
+            let (connection, url) = (arguments.connection, arguments.url.clone());
+            let outcome = publish::run(arguments, registry, interrupt.clone()).await;
+            with_suggestion(outcome, connection, &url, &interrupt).await
+        }),
+        Command::Subscribe(arguments) => block_on(async |interrupt| {
+            let (connection, url) = (arguments.connection, arguments.url.clone());
+            let outcome = subscribe::run(arguments, registry, interrupt.clone()).await;
+            with_suggestion(outcome, connection, &url, &interrupt).await
+        }),
         #[cfg(feature = "broker")]
         Command::Broker(arguments) => block_on(|interrupt| broker::run(arguments, interrupt)),
         #[cfg(feature = "broker")]
@@ -124,7 +150,7 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
 }
 
 /// Runs a command that talks to brokers. One thread does it all: the work is waiting and copying.
-fn block_on<F: Future<Output = Outcome>>(command: impl FnOnce(Interrupt) -> F) -> Outcome {
+fn block_on(command: impl AsyncFnOnce(Interrupt) -> Outcome) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let outcome = runtime.block_on(command(Interrupt::listen()));
@@ -157,6 +183,7 @@ fn level(arguments: &Arguments) -> Level {
         #[cfg(feature = "broker")]
         Command::Demo => None,
         Command::Completions { .. }
+        | Command::Configure { .. }
         | Command::Doctor(_)
         | Command::Lag(_)
         | Command::ListTopics(_)
@@ -189,11 +216,11 @@ fn explain(help_or_error: &clap::Error) -> ExitCode {
     if help_or_error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
 }
 
-fn report(failure: &Failure, debug: bool) -> ExitCode {
+fn report(failure: &Failure, debug: bool, in_color: bool) -> ExitCode {
     if let Failure::Output(OutputError::ReaderGone) = failure {
         return ExitCode::SUCCESS;
     }
-    say(&format!("hop: {failure}"));
+    say(&format!("{} {failure}", paint("hop:", Tone::Failure, in_color)));
     if debug {
         say(&format!("{failure:#?}"));
     }

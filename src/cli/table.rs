@@ -2,7 +2,7 @@
 
 /// Rows of so many cells, the first a name and the others numbers, under a title each.
 #[derive(Debug)]
-pub(super) struct Table<const COLUMNS: usize = 5> {
+pub(super) struct Table<const COLUMNS: usize> {
     rows: Vec<[String; COLUMNS]>,
 }
 

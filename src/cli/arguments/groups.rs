@@ -1,8 +1,10 @@
 //! The options of `hop lag` and `hop offsets`.
 
 use clap::{Args, Subcommand};
+use clap_complete::engine::ArgValueCompleter;
 
 use super::{Connection, Moment, Start};
+use crate::cli::completion::urls;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct LagArguments {
@@ -48,6 +50,7 @@ pub(in crate::cli) enum OffsetsAction {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct GroupOf {
     /// Where: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]
+    #[arg(add = ArgValueCompleter::new(urls))]
     pub(in crate::cli) url: String,
 
     /// The consumer group

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 
 use super::{Connection, Delimiter, Verbosity, header, seconds};
+use crate::cli::completion::urls;
 use crate::models::WireForm;
 use crate::wire::Compressor;
 
@@ -63,6 +65,7 @@ pub(in crate::cli) struct PublishArguments {
     pub(in crate::cli) delimiter: Delimiter,
 
     /// Where to: kafka://[USER@]HOST[:PORT]/TOPIC
+    #[arg(add = ArgValueCompleter::new(urls))]
     pub(in crate::cli) url: String,
 
     /// The files to publish, a message each: files, directories of files, or patterns such as 'alerts/*.xml'; without any,

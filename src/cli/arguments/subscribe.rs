@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
 
 use super::{Connection, Delimiter, Moment, Printing, Start, Verbosity, seconds};
+use crate::cli::completion::urls;
 use crate::cli::subscribe::{FileName, Filter};
 use crate::stream;
 
@@ -115,6 +117,7 @@ pub(in crate::cli) struct SubscribeArguments {
     pub(in crate::cli) topic_pattern: Option<String>,
 
     /// What to read: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]; with --topic-pattern it need not name topics
+    #[arg(add = ArgValueCompleter::new(urls))]
     pub(in crate::cli) url: String,
 }
 

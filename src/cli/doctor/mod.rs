@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the way to the broker and back is measured.
 const ROUND_TRIPS: usize = 5;
 
-pub(super) async fn run(arguments: DoctorArguments, interrupt: Interrupt) -> Outcome {
-    let mut report = Report::new(arguments.json);
+pub(super) async fn run(arguments: DoctorArguments, in_color: bool, interrupt: Interrupt) -> Outcome {
+    let mut report = Report::new(arguments.json, in_color);
     let examined = tokio::select! {
         examined = examine(&arguments, &mut report) => examined,
         () = interrupt.heard() => return Err(Failure::Reported("interrupted".to_owned())),

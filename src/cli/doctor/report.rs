@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::cli::color::{Tone, paint};
 use crate::cli::output::{Output, Written};
 
 /// How something is.
@@ -57,12 +58,13 @@ impl Finding {
 pub(super) struct Report {
     output: Output,
     json: bool,
+    in_color: bool,
     failures: u64,
 }
 
 impl Report {
-    pub(super) fn new(json: bool) -> Self {
-        Self { output: Output::new(), json, failures: 0 }
+    pub(super) fn new(json: bool, in_color: bool) -> Self {
+        Self { output: Output::new(), json, in_color, failures: 0 }
     }
 
     pub(super) fn failures(&self) -> u64 {
@@ -84,16 +86,17 @@ impl Report {
             });
             self.output.line(&line.to_string())?;
         } else {
-            let status = match status {
-                Status::Good => "ok",
-                Status::Warning => "WARNING",
-                Status::Failure => "FAILURE",
+            let (status, tone) = match status {
+                Status::Good => ("ok", Tone::Good),
+                Status::Warning => ("WARNING", Tone::Warning),
+                Status::Failure => ("FAILURE", Tone::Failure),
             };
+            let status = paint(&format!("{status:8}"), tone, self.in_color);
             let took =
                 took.map_or_else(String::new, |took| format!(" ({:.1} ms)", took.as_secs_f64() * 1000.0));
             // What a broker or an error says may have several lines.
             let found = found.replace('\n', " ");
-            self.output.line(&format!("{status:8} {check:12} {found}{took}"))?;
+            self.output.line(&format!("{status} {check:12} {found}{took}"))?;
             if let Some(advice) = advice {
                 self.output.line(&format!("{:21} → {advice}", ""))?;
             }

@@ -168,7 +168,7 @@ fn with_metadata(message: &Message) -> String {
 }
 
 /// A time as people and programs write it; the beginning of 1970 for what has none.
-pub(super) fn rfc3339(timestamp: i64) -> String {
+pub(in crate::cli) fn rfc3339(timestamp: i64) -> String {
     let millis = u64::try_from(timestamp).unwrap_or_default();
     let time = UNIX_EPOCH.checked_add(Duration::from_millis(millis));
     // Beyond the year 9999 there is no such form, and printing one would fail.

@@ -26,7 +26,7 @@ pub(super) use self::command::CommandError;
 pub(super) use self::directory::StoreError;
 pub(super) use self::file_name::FileName;
 pub(super) use self::filter::Filter;
-pub(super) use self::format::Format;
+pub(super) use self::format::{Format, rfc3339};
 
 /// Without `--persist`, brokers may be out of reach for this long before that is the end.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,29 +1,17 @@
-//! What makes the program at home on a system: completions for shells, and manual pages.
+//! Manual pages.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::output::Output;
 use super::{Failure, Outcome, arguments};
 use crate::models::Registry;
 
-/// The name under which the program is looked for, however it was started.
-const NAME: &str = "hop";
-
-pub(super) fn completions(shell: Shell, registry: &Registry) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut arguments::command(registry), NAME, &mut script);
-    let mut output = Output::new();
-    output.write(&script)?;
-    Ok(output.flush()?)
-}
-
 /// Writes a page for each command.
-pub(super) fn manual(directory: &Path, registry: &Registry) -> Outcome {
+pub(super) fn write(directory: &Path, registry: &Registry) -> Outcome {
     let failed = |path: &Path, source: io::Error| {
         Failure::Reported(format!("cannot write manual pages to {}: {source}", path.display()))
     };
