@@ -3,6 +3,7 @@
 //! | module | what it is for |
 //! | --- | --- |
 //! | [`stream`] | alerts: messages that mean something, read from and written to topics named by URLs |
+//! | [`blocking`] | the same for programs that are not asynchronous |
 //! | [`models`] | what a message means: VOEvents, GCN circulars, JSON, bytes; formats of one's own |
 //! | [`auth`] | credentials, and the file they are kept in |
 //! | [`kafka`] | a Kafka client for anything else: producer, consumer, TLS, SASL |
@@ -40,6 +41,7 @@
 #![deny(missing_docs)]
 
 pub mod auth;
+pub mod blocking;
 #[cfg(feature = "broker")]
 pub mod broker;
 #[cfg(feature = "cli")]

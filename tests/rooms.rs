@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// not show.
 const ROOMS: &[(&str, &[&str])] = &[
     ("auth", &["config"]),
+    ("blocking", &["auth", "kafka", "models", "stream", "wire"]),
     ("broker", &["wire"]),
     ("cli", &["auth", "broker", "config", "kafka", "models", "stream", "wire"]),
     ("config", &[]),

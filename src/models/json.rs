@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::python_json::{Json, rewrite};
@@ -45,6 +46,35 @@ impl JsonBlob {
     /// A message of this value.
     pub fn new(content: impl Into<Json>) -> Self {
         Self { content: Content::Value(content.into()) }
+    }
+
+    /// A message of whatever serde can serialize.
+    ///
+    /// ```
+    /// use hop::models::{JsonBlob, MessageModel};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Candidate {
+    ///     ra: f64,
+    ///     name: Option<&'static str>,
+    /// }
+    ///
+    /// let message = JsonBlob::from_serialize(&Candidate { ra: 10.5, name: None })?;
+    /// assert_eq!(message.json_line(), r#"{"ra": 10.5, "name": null}"#);
+    /// # Ok::<(), hop::models::ModelError>(())
+    /// ```
+    ///
+    /// JSON has no numbers that are none, and no infinite ones: they become `null`.
+    ///
+    /// # Errors
+    ///
+    /// When its [`Serialize`] fails, or a map has keys that are no strings.
+    pub fn from_serialize<T: Serialize + ?Sized>(value: &T) -> Result<Self, ModelError> {
+        let text = serde_json::to_vec(value);
+        let text = text.map_err(|error| {
+            ModelError::structure(Self::FORMAT, format!("the value cannot be written as JSON: {error}"))
+        })?;
+        Self::load(&text)
     }
 
     /// Reads the JSON text that a file, or a line of standard input, holds.

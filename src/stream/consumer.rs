@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::message::{Message, Metadata, RawMessage, Unreadable};
+use super::message_stream::MessageStream;
 use super::position::{StartPosition, StopPosition};
 use super::{HopUrl, OpenError, Stream, TopicName, UrlError};
 use crate::kafka::{self, FetchedBatch, Group, Stopper, TopicPartition};
@@ -263,6 +264,15 @@ impl Consumer {
     /// When it is not what its format says; the message comes back with the reason.
     pub fn read(&self, message: RawMessage) -> Result<Message, Box<Unreadable>> {
         Message::decode(message, &self.registry)
+    }
+
+    pub(crate) fn formats(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    /// The messages as a [`futures_core::Stream`], for what takes one: what [`next`](Self::next) hands over.
+    pub fn into_stream(self) -> MessageStream {
+        MessageStream::new(self)
     }
 
     /// How many messages can be had without asking the brokers.

@@ -20,7 +20,7 @@ pub struct Message {
 
 impl Message {
     /// Reads the payload. If it is not what its `_format` says, the message comes back with the reason.
-    pub(super) fn decode(raw: RawMessage, registry: &Registry) -> Result<Self, Box<Unreadable>> {
+    pub(crate) fn decode(raw: RawMessage, registry: &Registry) -> Result<Self, Box<Unreadable>> {
         match registry.decode(raw.metadata.format(), raw.payload()) {
             Ok(decoded) => Ok(Self { raw, model: decoded.model, warning: decoded.warning }),
             Err(source) => Err(Box::new(Unreadable { message: raw, source })),

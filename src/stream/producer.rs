@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 use thiserror::Error;
 
 use super::packer::{Outgoing, Packer};
 use super::{HopUrl, OpenError, Stream};
 use crate::kafka::{self, Delivery, ProduceError};
-use crate::models::{MessageModel, ModelError, WireForm};
+use crate::models::{JsonBlob, MessageModel, ModelError, WireForm};
 use crate::wire::record::Compressor;
 
 /// How to write; made by [`Stream::writer`].
@@ -122,6 +123,15 @@ impl Producer {
     /// message is too large or the topic cannot be written to.
     pub async fn write<M: MessageModel + ?Sized>(&self, model: &M) -> Result<Delivery, WriteError> {
         self.write_raw(self.pack(model)?).await
+    }
+
+    /// Hands a value in as JSON, as [`write`](Self::write) does with a model.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Model`] if it cannot be serialized; else as for [`write`](Self::write).
+    pub async fn write_json<T: Serialize + ?Sized>(&self, value: &T) -> Result<Delivery, WriteError> {
+        self.write(&JsonBlob::from_serialize(value)?).await
     }
 
     /// Hands a message in that was packed before, as [`write`](Self::write) does. Its headers are sent as they are.
