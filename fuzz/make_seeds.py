@@ -164,6 +164,12 @@ def seeds():
     yield "voevent", "awkward", (b'<voe:VOEvent ivorn="ivo://x/y#1" xmlns:voe="v"><What><Param name="a"/>text<Param name="b">'
                                  b"<![CDATA[<c>]]></Param></What><!-- c --></voe:VOEvent>")
     yield "voevent", "json", b'{"ivorn": "ivo://x/y#1", "What": {"Param": [{"name": "a"}, null]}}'
+    yield "voevent_schema", "example", (DATA / "voevent.xml").read_bytes()
+    yield "voevent_schema", "broken", (
+        b'<voe:VOEvent xmlns:voe="http://www.ivoa.net/xml/VOEvent/v2.0" version="1.1" role="x"><q:Who xmlns:q="u"/>\n'
+        b'<Citations><Description/><EventIVORN cite="no"/>text</Citations><Why importance="1e"><Inference '
+        b'probability="2"/></Why><WhereWhen id="1"><ObsDataLocation/></WhereWhen><Reference>&#32;</Reference></voe:VOEvent>')
+    yield "voevent_schema", "no_root", b"<VOEvent/>"
     yield "circular", "example", (DATA / "circular.gcn3").read_bytes()
     yield "circular", "continued", b"From x\r\nSUBJECT: a\r\n  b\r\nSUBJECT: c\r\n\r\nbody\r\n"
     yield "text_notice", "notice", b"TITLE: GCN NOTICE\nCOMMENTS: a\n  b\nCOMMENTS: c\n"

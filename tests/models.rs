@@ -64,6 +64,23 @@ fn a_circular_is_shown_as_it_was_written_and_arrives_in_every_form() {
 }
 
 #[test]
+fn real_voevents_keep_to_the_schema_and_a_mistake_in_one_is_found() {
+    let example = include_bytes!("../examples/data/voevent.xml");
+    for document in [&bytes("voevent.xml")[..], example] {
+        assert_eq!(VoEvent::validate(document), []);
+        let text = String::from_utf8(document.to_vec()).unwrap();
+        let mistaken = text.replace("<Error2Radius>", "<Error2Radius>about ");
+        let problems = VoEvent::validate(mistaken.as_bytes());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let line = mistaken.lines().nth(problems[0].line - 1).unwrap();
+        assert!(
+            line.chars().skip(problems[0].column - 1).collect::<String>().starts_with("about 0.0"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn a_text_notice_keeps_its_bytes_and_arrives_in_every_form() {
     let notice = GcnTextNotice::load_file(fixture("notice.txt")).unwrap();
     assert_eq!(notice.field("trigger_num"), Some("260314"));

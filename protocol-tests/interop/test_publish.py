@@ -4,7 +4,7 @@ import json
 import socket
 import subprocess
 
-from support import interrupt
+from support import VOEVENT, interrupt
 from watching import wait_until
 
 # Nobody listens there.
@@ -59,6 +59,54 @@ def test_messages_on_standard_input_end_as_was_said(kafka, ours, plain):
     done = ours.run("publish", "--no-auth", "--dry-run", "-D", "--", NOBODY, stdin=b'1--{--2')
     assert done.code == 1 and "message 2 of standard input is not a JSON message" in done.err
     assert ours.run("publish", "--no-auth", "-D", "", NOBODY, stdin=b"1").code == 2
+
+
+def broken_voevent(path):
+    """The example with two mistakes, and where they are."""
+    text = VOEVENT.read_text().replace("<Error2Radius>", "<Error2Radius>about ").replace('role="test"', 'role="tset"')
+    path.write_text(text)
+
+    def place(what):
+        line = next(number for number, line in enumerate(text.splitlines(), 1) if what in line)
+        return f"{path}:{line}:{text.splitlines()[line - 1].index(what) + 1}: "
+
+    return [place('role="tset"') + 'role is "tset"; it must be observation, prediction, utility or test',
+            place("about ") + '<Error2Radius> is "about 0.0001"; it must be a number such as 1.5e-3, or INF, -INF or NaN']
+
+
+def test_a_voevent_that_breaks_the_schema_is_sent_with_a_warning(kafka, ours, plain, tmp_path):
+    topic = kafka.new_topic()
+    broken = tmp_path / "broken.xml"
+    problems = broken_voevent(broken)
+    done = ours.run("publish", *plain.options, "-f", "VOEVENT", plain.url(topic), broken, VOEVENT).ok()
+    assert [line for line in done.err.splitlines() if "warning" in line] == [f"hop: warning: {it}" for it in problems]
+    assert len(kafka.read_all(topic)) == 2
+    done = ours.run("publish", *plain.options, "-q", "-f", "voevent", plain.url(topic), broken).ok()
+    assert done.err == ""
+
+
+def test_a_voevent_that_breaks_the_schema_is_refused_when_asked(kafka, ours, plain, tmp_path):
+    topic = kafka.new_topic()
+    broken = tmp_path / "broken.xml"
+    problems = broken_voevent(broken)
+    other = tmp_path / "other.xml"
+    other.write_text("<VOEvent>\n<Who>")
+    problems.append(f"{other}:2:6: not valid XML: the document ends before </Who>")
+    publish = ["publish", *plain.options, "-f", "VOEVENT", plain.url(topic), VOEVENT, broken, other]
+    complaint = ["hop: nothing was sent, since the schema of VOEvents does not allow this (--strict):", *problems]
+    for options, settings in [(["--strict"], {}), (["--strict", "--dry-run"], {}), ([], {"HOP_STRICT": "yes"}),
+                              (["--strict", "--journal", tmp_path / "journal"], {})]:
+        done = ours.run(*publish, *options, env=settings)
+        assert (done.code, done.out, done.err.splitlines()) == (1, b"", complaint), options
+    assert kafka.count(topic) == 0 and not (tmp_path / "journal").exists()
+
+    # What keeps to it goes, and so does what has no schema.
+    as_json = tmp_path / "event.json"
+    as_json.write_text('{"ivorn": "no such identifier", "What": {"Whom": 1}}')
+    for form, path in [("VOEVENT", VOEVENT), ("VOEVENT", as_json), ("BLOB", broken)]:
+        done = ours.run("publish", *plain.options, "--strict", "-f", form, plain.url(topic), path).ok()
+        assert "warning" not in done.err
+    assert kafka.count(topic) == 3
 
 
 def test_a_journal_keeps_what_no_broker_took_for_the_next_run(ours, tmp_path):

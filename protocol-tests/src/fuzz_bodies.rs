@@ -9,7 +9,9 @@ use hop::kafka::Sasl;
 use hop::kafka::for_fuzzing::{group_metadata as read_group_metadata, shake_hands};
 use hop::kafka::sasl::Step;
 use hop::models::python_json::Json;
-use hop::models::{GcnCircular, GcnTextNotice, JsonBlob, MessageModel, Registry, VoEvent, WireForm};
+use hop::models::{
+    GcnCircular, GcnTextNotice, JsonBlob, MessageModel, ModelError, Registry, VoEvent, WireForm,
+};
 use hop::stream::HopUrl;
 use hop::stream::for_fuzzing::replay_journal;
 use hop::wire::Compression;
@@ -44,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     ("text_notice", text_notice),
     ("url", url),
     ("voevent", voevent),
+    ("voevent_schema", voevent_schema),
 ];
 
 /// A client that sends anything to a broker, before it has shown who it is or after. The broker then serves another.
@@ -371,6 +374,21 @@ pub fn voevent(data: &[u8]) {
     let payload = event.serialize(WireForm::Json).expect("every VOEvent has a JSON form");
     let again = VoEvent::decode(&payload).expect("what was written reads back");
     assert_eq!(event.to_json(), again.to_json());
+}
+
+/// An XML document that is held against the schema of VOEvents.
+pub fn voevent_schema(data: &[u8]) {
+    let problems = VoEvent::validate(data);
+    assert!(problems.len() <= 21, "more is told than anybody reads");
+    assert!(problems.is_sorted_by_key(|problem| (problem.line, problem.column)));
+    let is_xml = !problems.iter().any(|problem| problem.problem.starts_with("not valid XML"));
+    assert!(is_xml || problems.len() == 1, "what is no XML was looked at all the same");
+    if let Err(ModelError::Xml(error)) = VoEvent::from_xml(data) {
+        let [problem] = &problems[..] else { panic!("the reader finds {error}, the schema {problems:?}") };
+        assert_eq!((problem.line, problem.column), (error.line, error.column));
+    } else {
+        assert!(is_xml, "the reader takes it: {problems:?}");
+    }
 }
 
 /// A circular's file.

@@ -56,7 +56,7 @@ pub use format::Format;
 pub use json::JsonBlob;
 pub use registry::{DecodeWarning, Decoded, Registry};
 pub use text_notice::GcnTextNotice;
-pub use voevent::VoEvent;
+pub use voevent::{SchemaProblem, VoEvent};
 
 /// One message, understood: what every format can do with its content.
 ///

@@ -1,11 +1,15 @@
 //! VOEvents: the notices of the IVOA, XML documents of eleven parts, which hop-client passes on as JSON.
 //!
 //! The standard is "Sky Event Reporting Metadata", IVOA recommendation VOEvent 2.0; packets of version 1.1 are read the
-//! same way, since nothing here depends on the schema. How elements and attributes become keys is told in the `xml`
-//! module next to this one, and how they become XML again in `write`.
+//! same way, since nothing in reading depends on the schema. How elements and attributes become keys is told in the `xml`
+//! module next to this one, and how they become XML again in `write`; what the schema allows, in `schema`.
 
 mod encoding;
+mod name_spaces;
 mod names;
+mod schema;
+mod validate;
+mod values;
 mod write;
 mod xml;
 
@@ -14,6 +18,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+
+pub use self::validate::SchemaProblem;
 
 use super::python_json::{self, Json};
 use super::{MessageModel, ModelError, WireForm, envelope};
@@ -85,11 +91,38 @@ impl VoEvent {
     ///
     /// When it is neither well-formed XML nor JSON, or not a VOEvent.
     pub fn decode(payload: &[u8]) -> Result<Self, ModelError> {
-        let is_json = payload.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        if is_json {
+        if Self::is_json_form(payload) {
             return Self::from_json(Json::parse(payload)?.into_value());
         }
         Self::from_xml(payload)
+    }
+
+    /// Whether a file or payload is of the JSON form, not of XML.
+    pub(crate) fn is_json_form(payload: &[u8]) -> bool {
+        payload.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+    }
+
+    /// What in an XML document the schema of VOEvent 2.0 (VOEvent-v2.0.xsd) does not allow, in the order of the document;
+    /// nothing where it is valid.
+    ///
+    /// Reading takes less than the schema asks for, and more: [`from_xml`](Self::from_xml) takes any `<What>`, but insists
+    /// on the prefix `voe`. A document that is no well-formed XML has one problem, which is where it ends to be that. After
+    /// 20 problems the last says that there are more. Beyond the schema, the `ivorn` must begin with `ivo://`.
+    ///
+    /// ```
+    /// use hop::models::VoEvent;
+    ///
+    /// let document = br#"<voe:VOEvent xmlns:voe="http://www.ivoa.net/xml/VOEvent/v2.0" version="2.0" role="tset"
+    ///     ivorn="ivo://org.example/demo#1"/>"#;
+    /// let problems = VoEvent::validate(document);
+    /// assert_eq!(
+    ///     problems[0].to_string(),
+    ///     "line 1, column 83: role is \"tset\"; it must be observation, prediction, utility or test",
+    /// );
+    /// assert_eq!(problems.len(), 1);
+    /// ```
+    pub fn validate(document: &[u8]) -> Vec<SchemaProblem> {
+        validate::problems(document)
     }
 
     /// Reads an XML document and keeps it, to be sent on as it is with [`WireForm::Original`].

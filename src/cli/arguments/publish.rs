@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
@@ -59,6 +60,10 @@ pub(in crate::cli) struct PublishArguments {
     /// Send nothing: print what would be sent, one JSON object a message, with the payload in base64
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
+
+    /// Send nothing when a VOEVENT file breaks the schema of VOEvent 2.0, of which there is only a warning otherwise
+    #[arg(long, env = "HOP_STRICT", value_parser = BoolishValueParser::new())]
+    pub(in crate::cli) strict: bool,
 
     /// What messages on standard input end with; \n, \t, \0 and \xHH are understood
     #[arg(short = 'D', long, value_name = "TEXT", default_value = "\\n", allow_hyphen_values = true)]

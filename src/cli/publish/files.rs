@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::PublishFailure;
+use super::{PublishFailure, schema};
 use crate::models::{MessageModel, ModelError, Registry};
 
 /// The files that these names stand for: those of a directory, but for hidden ones, and those that a pattern matches, in
@@ -54,22 +54,33 @@ fn some(files: Vec<PathBuf>, path: &Path) -> Result<Vec<PathBuf>, PublishFailure
     if files.is_empty() { Err(PublishFailure::NoFiles { path: path.to_owned() }) } else { Ok(files) }
 }
 
-/// Reads all of them.
+/// Reads all of them. What breaks the schema of its format is warned of, or refused where that `is_strict`.
 pub(super) fn load_all(
     files: &[PathBuf],
     format: &str,
     registry: &Registry,
+    is_strict: bool,
 ) -> Result<Vec<Box<dyn MessageModel>>, PublishFailure> {
-    let load = |path: &PathBuf| {
+    let mut models = Vec::new();
+    let mut refused = Vec::new();
+    for path in files {
         let failed = |source| PublishFailure::File { path: path.clone(), source };
         let content = std::fs::read(path)
             .map_err(|source| failed(ModelError::Unreadable { path: path.clone(), source }))?;
-        match registry.load(format, &content) {
-            Some(loaded) => loaded.map_err(failed),
-            None => Err(PublishFailure::UnknownFormat { format: format.to_owned() }),
+        let problems = schema::problems(path, format, &content);
+        if is_strict && !problems.is_empty() {
+            refused.extend(problems);
+            continue;
         }
-    };
-    files.iter().map(load).collect()
+        match registry.load(format, &content) {
+            Some(loaded) => models.push(loaded.map_err(failed)?),
+            None => return Err(PublishFailure::UnknownFormat { format: format.to_owned() }),
+        }
+        for problem in problems {
+            tracing::warn!("{problem}");
+        }
+    }
+    if refused.is_empty() { Ok(models) } else { Err(PublishFailure::Schema { problems: refused }) }
 }
 
 #[cfg(test)]

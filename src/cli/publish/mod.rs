@@ -8,6 +8,7 @@ mod dry_run;
 mod files;
 mod input;
 mod journaled;
+mod schema;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use self::additions::Additions;
 use self::files::load_all;
 use self::input::{Input, Lines, Place};
+use self::schema::{FileProblem, listed};
 use super::arguments::{Delimiter, PublishArguments};
 use super::interrupt::Interrupt;
 use super::progress::Progress;
@@ -28,7 +30,7 @@ pub(super) async fn run(arguments: PublishArguments, registry: Registry, interru
     let input = Input::of(&arguments)?;
     let stream = connect(&arguments.connection)?;
     let models = match &input {
-        Input::Files(files) => load_all(files, &arguments.format, &registry)?,
+        Input::Files(files) => load_all(files, &arguments.format, &registry, arguments.strict)?,
         Input::Messages(_) => Vec::new(),
     };
     if let Some(directory) = &arguments.journal {
@@ -141,6 +143,11 @@ async fn oldest(unacknowledged: &mut VecDeque<(Place, Delivery)>) -> Result<(), 
 pub(super) enum PublishFailure {
     #[error("{}", in_file(path, source))]
     File { path: PathBuf, source: ModelError },
+    #[error(
+        "nothing was sent, since the schema of VOEvents does not allow this (--strict):{}",
+        listed(problems)
+    )]
+    Schema { problems: Vec<FileProblem> },
     #[error("{format} is not a format that is known here")]
     UnknownFormat { format: String },
     #[error("cannot look for files in {}: {source}", path.display())]

@@ -23,8 +23,12 @@ pub(super) const MAX_DEPTH: usize = 100;
 
 /// Reads a document: the name of its root element, and what that holds.
 pub(super) fn parse(bytes: &[u8]) -> Result<(String, Value), XmlError> {
-    let text = encoding::decode(bytes)?;
-    Document { text: &text, open: Vec::new(), root: None }.read()
+    parse_text(&encoding::decode(bytes)?)
+}
+
+/// The same of a document that is decoded already.
+pub(super) fn parse_text(text: &str) -> Result<(String, Value), XmlError> {
+    Document { text, open: Vec::new(), root: None }.read()
 }
 
 struct Document<'t> {
@@ -159,19 +163,7 @@ impl Document<'_> {
     }
 
     fn reference(&mut self, reference: &BytesRef<'_>, start: usize) -> Result<(), XmlError> {
-        let name: &str = reference;
-        let character = match name {
-            "amp" => '&',
-            "lt" => '<',
-            "gt" => '>',
-            "apos" => '\'',
-            "quot" => '"',
-            _ => match reference.resolve_char_ref() {
-                Ok(Some(character)) => character,
-                Ok(None) => return Err(self.error(start, format!("the entity &{name}; is not defined"))),
-                Err(_) => return Err(self.error(start, format!("&{name}; is no character"))),
-            },
-        };
+        let character = character(reference).map_err(|problem| self.error(start, problem))?;
         self.character_data(character.encode_utf8(&mut [0; 4]), start)
     }
 
@@ -243,7 +235,25 @@ fn attributes_touch(raw: &str) -> bool {
     false
 }
 
-fn offset(position: u64) -> usize {
+/// What a reference stands for.
+pub(super) fn character(reference: &BytesRef<'_>) -> Result<char, String> {
+    let name: &str = reference;
+    Ok(match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "apos" => '\'',
+        "quot" => '"',
+        _ => match reference.resolve_char_ref() {
+            Ok(Some(character)) => character,
+            Ok(None) => return Err(format!("the entity &{name}; is not defined")),
+            Err(_) => return Err(format!("&{name}; is no character")),
+        },
+    })
+}
+
+/// A position of the reader in the text that it reads.
+pub(super) fn offset(position: u64) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }
 
