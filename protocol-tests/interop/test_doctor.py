@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from hop_broker import HopBroker
 from support import PATIENCE, read_until
 
 NAMES = ["file", "credential", "name", "tcp", "tls", "login", "cluster", "broker", "topic"]
@@ -34,14 +35,14 @@ def test_everything_is_well(kafka, ours, secure):
     said = {finding["check"]: finding["found"] for finding in found}
     assert "SCRAM-SHA-512" in said["credential"]
     assert said["tls"].startswith("TLS 1.3, TLS13_") and "more days" in said["tls"]
-    assert said["topic"].startswith(f"'{topic}', 2 partitions, can be read; the newest message is ")
+    assert said["topic"].startswith(f"'{topic}', 2 partitions, can be read and written; the newest message is ")
     assert all(finding["milliseconds"] > 0 for finding in found if finding["check"] in ["tcp", "tls", "login"])
 
 
 def test_lines_for_people(kafka, ours, plain):
     topic = kafka.new_topic()
     lines = ours.run("doctor", "--no-auth", plain.url(topic)).ok().lines
-    assert lines[-1].startswith(f"ok       topic        '{topic}', 1 partition, can be read and is empty (")
+    assert lines[-1].startswith(f"ok       topic        '{topic}', 1 partition, can be read and written; it is empty (")
 
 
 def test_what_is_wrong_is_named_with_a_remedy(kafka, home, ours, secure, plain):
@@ -100,3 +101,19 @@ def test_colours_are_for_terminals_where_they_are_wanted(ours, plain, options, v
     # A file is none.
     done = ours.run("doctor", *plain.options, plain.url("no-such-topic"))
     assert b"\x1b" not in done.out and "\x1b" not in done.err
+
+
+def test_what_may_be_done_to_a_topic(home, ours):
+    broker = HopBroker("--topic", "mine:1", "--topic", "notices:1", "--deny", "hop:write:notices", "--topic", "inbox:1",
+                       "--deny", "hop:read:inbox")
+    try:
+        home.add_user(broker)
+        done = ours.run("doctor", "--json", f"kafka://{broker.sasl_ssl}/mine,notices,inbox")
+        said = [(finding["status"], finding["found"]) for finding in findings(done) if finding["check"] == "topic"]
+    finally:
+        broker.stop()
+    [inbox, mine, notices] = said
+    assert mine == ("good", "'mine', 1 partition, can be read and written; it is empty")
+    assert notices == ("good", "'notices', 1 partition, can be read, not written; it is empty")
+    assert inbox == ("failure", "'inbox' can be written, not read, by the rules of the broker")
+    assert done.code == 1 and "1 thing is wrong" in done.err

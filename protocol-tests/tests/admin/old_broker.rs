@@ -146,6 +146,9 @@ async fn what_an_old_broker_cannot_do_is_said_before_it_is_asked() {
     let too_old = admin.create_topics(&[NewTopic::new(unique("own")).partitions(1)]).await.unwrap_err();
     assert!(matches!(too_old, Error::TooOld { since: "2.4", .. }), "{too_old}");
 
+    let too_old = admin.authorized_operations(&[&topic]).await;
+    assert!(matches!(too_old, Err(Error::TooOld { since: "2.3", .. })));
+
     // Taken for a time, it would find another record.
     let partition = TopicPartition::new(topic.as_str(), 0);
     let newest = [(partition.clone(), OffsetSpec::MaxTimestamp)];

@@ -1,6 +1,6 @@
 //! Topics, their settings, and the cluster.
 
-use hop::kafka::admin::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, NewTopic};
+use hop::kafka::admin::{AclOperation, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, NewTopic};
 use hop::kafka::{Address, Error};
 use hop::wire::error_code::ErrorCode;
 use protocol_tests::target::{Target, code, eventually, kafka, only, unique};
@@ -85,6 +85,21 @@ async fn replicas_go_where_they_are_told() {
     let topic = NewTopic::new(unique("nowhere")).replica_assignment([[broker + 4711]]);
     let refused = code(only(target.admin.create_topics(&[topic]).await.unwrap()));
     assert_eq!(refused, ErrorCode::INVALID_REPLICA_ASSIGNMENT);
+}
+
+#[tokio::test]
+async fn it_is_known_what_may_be_done_to_topics() {
+    let target = Target::new().await;
+    let name = target.topic(1).await;
+    let unknown = unique("never-made");
+    let told = target.admin.authorized_operations(&[&name, &unknown]).await.unwrap();
+    let [(first, allowed), (second, refused)] = told.try_into().unwrap();
+    assert_eq!((first, second), (name, unknown.clone()));
+    let allowed = allowed.unwrap();
+    for operation in [AclOperation::Read, AclOperation::Write, AclOperation::Describe] {
+        assert!(allowed.contains(&operation), "{allowed:?}");
+    }
+    assert!(matches!(refused, Err(Error::UnknownTopic { topic }) if topic == unknown));
 }
 
 #[tokio::test]

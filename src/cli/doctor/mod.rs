@@ -13,7 +13,7 @@ use super::arguments::DoctorArguments;
 use super::interrupt::Interrupt;
 use super::{Failure, Outcome, connect};
 use crate::auth::{Auth, CredentialFile, CredentialLabel};
-use crate::kafka::admin::ClusterDescription;
+use crate::kafka::admin::{AclOperation, ClusterDescription};
 use crate::kafka::{self, Client, StartOffset, Tls, TopicDescription};
 use crate::stream::{HopUrl, OpenError, Stream, tls};
 
@@ -289,14 +289,19 @@ async fn topics(client: &Client, url: &HopUrl, report: &mut Report) -> Outcome {
         Ok(described) => described,
         Err(error) => return Ok(report.add(&Finding::failure("topic", error.to_string()))?),
     };
+    // Brokers before Kafka 2.3 do not say.
+    let allowed = client.admin().authorized_operations(&names).await.unwrap_or_default();
     for topic in described {
-        report.add(&of_topic(client, &topic).await)?;
+        let allowed = allowed.iter().find(|(name, _)| *name == topic.name);
+        let allowed = allowed.and_then(|(_, allowed)| allowed.as_ref().ok());
+        report.add(&of_topic(client, &topic, allowed.map(Vec::as_slice)).await)?;
     }
     Ok(())
 }
 
-/// Reads the last message of a topic: that shows whether we may, and how late its sender's clock is.
-async fn of_topic(client: &Client, topic: &TopicDescription) -> Finding {
+/// Reads the last message of a topic: that shows whether we may, and how late its sender's clock is. Where there is none,
+/// and for writing, it takes the broker's word.
+async fn of_topic(client: &Client, topic: &TopicDescription, allowed: Option<&[AclOperation]>) -> Finding {
     const CHECK: &str = "topic";
     let name = &topic.name;
     if let Some(code) = topic.error {
@@ -308,6 +313,19 @@ async fn of_topic(client: &Client, topic: &TopicDescription) -> Finding {
         return Finding::failure(CHECK, format!("'{name}': {leaderless} partitions have no leader"))
             .advise("their brokers are down; the cluster's operators can tell more");
     }
+    let may = allowed.map(|allowed| {
+        [AclOperation::Read, AclOperation::Write].map(|operation| allowed.contains(&operation))
+    });
+    let may = match may {
+        Some([true, true]) => "can be read and written",
+        Some([true, false]) => "can be read, not written",
+        Some([false, may_write]) => {
+            let what = if may_write { "can be written, not read" } else { "can neither be read nor written" };
+            return Finding::failure(CHECK, format!("'{name}' {what}, by the rules of the broker"))
+                .advise("ask the topic's owner for access");
+        }
+        None => "can be read",
+    };
     let began = Instant::now();
     let newest = match newest(client, name).await {
         Ok(newest) => newest,
@@ -317,7 +335,7 @@ async fn of_topic(client: &Client, topic: &TopicDescription) -> Finding {
     let count = topic.partitions.len();
     let partitions = if count == 1 { "1 partition".to_owned() } else { format!("{count} partitions") };
     let Some(newest) = newest else {
-        return Finding::good(CHECK, format!("'{name}', {partitions}, can be read and is empty")).took(took);
+        return Finding::good(CHECK, format!("'{name}', {partitions}, {may}; it is empty")).took(took);
     };
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let sent = Duration::from_millis(u64::try_from(newest).unwrap_or_default());
@@ -330,8 +348,7 @@ async fn of_topic(client: &Client, topic: &TopicDescription) -> Finding {
     }
     let ago = Duration::from_secs(since_1970.saturating_sub(sent).as_secs());
     let ago = humantime::format_duration(ago);
-    Finding::good(CHECK, format!("'{name}', {partitions}, can be read; the newest message is {ago} old"))
-        .took(took)
+    Finding::good(CHECK, format!("'{name}', {partitions}, {may}; the newest message is {ago} old")).took(took)
 }
 
 /// When the newest message of a topic was sent, in milliseconds since 1970.

@@ -31,6 +31,7 @@ mod errand;
 mod group_offsets;
 mod groups;
 mod offsets;
+mod operations;
 mod scram_users;
 mod topics;
 

@@ -32,6 +32,8 @@ use crate::wire::error_code::{ErrorCode, Reaction};
 
 /// How long a topic may take to come into being, or its partitions to get leaders.
 const TOPIC_WAIT: Duration = Duration::from_secs(5);
+/// The first version of Metadata that says what a user may do (KIP-430).
+const KNOWS_OPERATIONS: i16 = 8;
 /// No version is too new.
 pub(super) const NEWEST: i16 = i16::MAX;
 /// The newest version of FindCoordinator that asks for one key.
@@ -171,6 +173,17 @@ impl Cluster {
     /// The broker's answer about all topics that this user may see, or about those named.
     pub(super) async fn describe(&self, topics: Option<&[Arc<str>]>) -> Result<MetadataResponse, Error> {
         self.ask(&metadata_request(topics, false)).await
+    }
+
+    /// The same of those named, with what this user may do to them (KIP-430).
+    pub(super) async fn describe_operations(&self, topics: &[Arc<str>]) -> Result<MetadataResponse, Error> {
+        let connection = self.any_connection().await?;
+        if connection.version::<MetadataRequest>()? < KNOWS_OPERATIONS {
+            let broker = connection.broker().clone();
+            return Err(Error::TooOld { broker, what: "what users may do to topics", since: "2.3" });
+        }
+        let request = metadata_request(Some(topics), false).with_include_topic_authorized_operations(true);
+        self.ask_on(connection, &request, NEWEST).await
     }
 
     /// The broker that coordinates this group or transactional id, asked for where it is not known.
