@@ -8,6 +8,7 @@ mod moment;
 mod printing;
 mod publish;
 mod subscribe;
+mod top;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(super) use self::moment::Moment;
 pub(super) use self::printing::Printing;
 pub(super) use self::publish::PublishArguments;
 pub(super) use self::subscribe::{OnError, SubscribeArguments};
+pub(super) use self::top::TopArguments;
 use super::color::ColorChoice;
 use super::completion::{credential_names, urls};
 use crate::models::Registry;
@@ -70,6 +72,9 @@ pub(super) enum Command {
     Offsets(OffsetsArguments),
     /// Print the last messages of each topic
     Tail(TailArguments),
+    /// Show what comes into topics as it comes: on a terminal in place, elsewhere a line (time, topic, messages there,
+    /// messages a second) for each topic in which something came
+    Top(TopArguments),
     /// Look at each step on the way to a broker and its topics, and say what is wrong and what to do
     Doctor(DoctorArguments),
     /// Print what makes a shell complete this program's options, to be stored where the shell looks for such

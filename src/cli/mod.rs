@@ -27,6 +27,7 @@ mod similar;
 mod subscribe;
 mod table;
 mod tail;
+mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -132,6 +133,10 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
             let outcome = tail::run(arguments, registry, interrupt.clone()).await;
             with_suggestion(outcome, connection, &url, &interrupt).await
         }),
+        Command::Top(command) => {
+            let in_color = arguments.color.is_for(&io::stdout());
+            block_on(|interrupt| top::run(command, in_color, interrupt))
+        }
         Command::Publish(arguments) => block_on(async |interrupt| {
             let (connection, url) = (arguments.connection, arguments.url.clone());
             let outcome = publish::run(arguments, registry, interrupt.clone()).await;
@@ -191,6 +196,7 @@ fn level(arguments: &Arguments) -> Level {
         | Command::Offsets(_)
         | Command::Show(_)
         | Command::Tail(_)
+        | Command::Top(_)
         | Command::Version => None,
     };
     match verbosity {

@@ -154,6 +154,14 @@ pub struct PartitionDescription {
     pub in_sync_replicas: Vec<i32>,
 }
 
+impl TopicDescription {
+    /// Whether it exists, and this user may see it.
+    pub fn is_there(&self) -> bool {
+        let gone = [ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ErrorCode::TOPIC_AUTHORIZATION_FAILED];
+        self.error.is_none_or(|error| !gone.contains(&error))
+    }
+}
+
 impl From<&MetadataResponseTopic> for TopicDescription {
     fn from(topic: &MetadataResponseTopic) -> Self {
         let ids =

@@ -13,7 +13,6 @@ use super::{HopUrl, TopicName, UrlError};
 use crate::auth::{Auth, Credentials, Mechanism, Protocol, SelectError, select};
 use crate::kafka::{self, Client, Sasl, Tls, TopicDescription};
 use crate::models::Registry;
-use crate::wire::error_code::ErrorCode;
 
 /// How brokers are reached: with which credentials, and with which formats to read what they hold. Cheap to clone.
 ///
@@ -94,12 +93,7 @@ impl Stream {
             let names: Vec<&str> = url.topics().iter().map(TopicName::as_str).collect();
             client.describe_topics(&names).await?
         };
-        topics.retain(|topic| {
-            !matches!(
-                topic.error,
-                Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::TOPIC_AUTHORIZATION_FAILED)
-            )
-        });
+        topics.retain(TopicDescription::is_there);
         topics.dedup_by(|a, b| a.name == b.name);
         Ok(topics)
     }
