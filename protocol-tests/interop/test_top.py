@@ -140,6 +140,7 @@ class Watched:
 
     def stop(self):
         self.process.terminate()
+        self.process.send_signal(signal.SIGCONT)
         assert self.process.wait(10) == 0
 
     def publish(self, topic, count):
@@ -262,6 +263,26 @@ def test_topics_come_and_go_and_so_does_the_broker(ours, watched):
         away, back = lines.end()
     assert re.match(f"hop: {watched.address}: no answer for \\d+ s, it is asked again: ", away)
     assert re.fullmatch(f"hop: {watched.address} answers again after \\d+ s", back)
+
+
+def test_a_broker_that_is_silent_is_waited_for(ours, watched):
+    top = ["top", "--no-auth", *OFTEN, f"kafka://{watched.address}/first"]
+    with Lines(ours, *top) as lines, Terminal(ours, *top) as terminal:
+        sent = 0
+        while not lines.have_come():
+            watched.publish("first", 1)
+            sent += 1
+        terminal.shows(lambda lines: cells(lines, "first")[2] == str(sent))
+        watched.process.send_signal(signal.SIGSTOP)
+        silent = terminal.shows(lambda lines: re.fullmatch("no answer for \\d+ s, it is waited for", lines[1]))
+        assert cells(silent, "first")[2] == str(sent)
+        watched.process.send_signal(signal.SIGCONT)
+        terminal.shows(lambda lines: lines[1].startswith("TOPIC"))
+        # It ends as soon while nobody answers.
+        watched.process.send_signal(signal.SIGSTOP)
+        terminal.ends(signal.SIGINT)
+        said = lines.process.stderr.readline().decode()
+        assert re.match(f"hop: {watched.address}: no answer for \\d+ s, it is waited for", said)
 
 
 def delete(broker, topic):
