@@ -117,7 +117,7 @@ impl VoEvent {
     /// let problems = VoEvent::validate(document);
     /// assert_eq!(
     ///     problems[0].to_string(),
-    ///     "line 1, column 83: role is \"tset\"; it must be observation, prediction, utility or test",
+    ///     "line 1, column 77: role is \"tset\"; it must be observation, prediction, utility or test",
     /// );
     /// assert_eq!(problems.len(), 1);
     /// ```

@@ -10,7 +10,7 @@ use quick_xml::reader::Reader;
 
 use super::name_spaces::{NameSpaces, declared_prefix, split};
 use super::schema::{Attribute, Child, Content, Kind, NAME_SPACE, Order, ROOT, VOEVENT, Value};
-use super::values::or;
+use super::values::{BLANKS, or};
 use super::{encoding, xml};
 use crate::models::error::{XmlError, line_and_column};
 
@@ -281,7 +281,7 @@ impl Walk {
             return;
         }
         let Some(element) = self.open.last_mut() else { return };
-        let blanks = text.len() - text.trim_start_matches([' ', '\t', '\n', '\r']).len();
+        let blanks = text.len() - text.trim_start_matches(BLANKS).len();
         let is_blank = blanks == text.len();
         match element.kind.content {
             Content::Text(Value::Any) => return,
@@ -314,7 +314,11 @@ impl Walk {
             Content::Nothing => {}
             Content::Text(value) => {
                 if !value.accepts(&text) {
-                    let problem = format!("<{name}> is {}; it must be {}", quoted(&text), value.wanted());
+                    let problem = format!(
+                        "<{name}> is {}; it must be {}",
+                        quoted(text.trim_matches(BLANKS)),
+                        value.wanted()
+                    );
                     self.problem(text_start.unwrap_or(start), problem);
                 }
             }

@@ -44,7 +44,8 @@ impl Value {
     }
 }
 
-const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
+/// What XML takes for white space.
+pub(super) const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 const VERSION: &str = "2.0";
 
 /// `a, b or c`.
@@ -112,7 +113,8 @@ fn date_and_time(text: &str) -> Option<()> {
     // Of ten thousand years the leap years are the same as of the ten thousand before.
     let year: u32 = year.get(year.len().checked_sub(4)?..)?.parse().ok()?;
     // Which are leap years before our era is told in two ways.
-    let is_leap = is_before_our_era || (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let is_of = |years| u32::is_multiple_of(year, years);
+    let is_leap = is_before_our_era || (is_of(4) && !is_of(100)) || is_of(400);
     let days = match month {
         2 if is_leap => 29,
         2 => 28,

@@ -99,7 +99,7 @@ fn each_rule_has_its_words_and_its_place() {
         ("<Reference uri=''> </Reference>", "2:19: there is white space in <Reference>, which must be empty"),
         (
             &in_position("<Time><Error>\n 1s</Error></Time>"),
-            "4:2: <Error> is \"\\n 1s\"; it must be a number such as 1.5e-3, or INF, -INF or NaN",
+            "4:2: <Error> is \"1s\"; it must be a number such as 1.5e-3, or INF, -INF or NaN",
         ),
         (&in_position("<Time><Error/></Time>"), "3:7: <Error> is \"\"; it must be a number"),
         (
