@@ -150,7 +150,7 @@ impl Topic {
 }
 
 /// Exact up to 2^53, which no interval brings.
-#[allow(clippy::cast_precision_loss)] // What is lost shows in no rate.
+#[expect(clippy::cast_precision_loss, reason = "what is lost shows in no rate")]
 fn as_float(count: i64) -> f64 {
     count as f64
 }
