@@ -408,6 +408,42 @@ async fn a_login_is_renewed_before_it_ends() {
 }
 
 #[tokio::test]
+async fn reading_goes_on_as_another_user() {
+    let broker = Broker::builder()
+        .user("u", "p".to_owned())
+        .user("v", "q".to_owned())
+        .session_lifetime(Duration::from_millis(1000))
+        .topic("t", 1)
+        .start()
+        .await
+        .unwrap();
+    let connect = || {
+        let sasl = Sasl::scram_sha_512("u", "p".into());
+        Client::builder().bootstrap(&broker.bootstrap()).sasl(sasl).connect()
+    };
+    let (writing, reading) = (connect().await.unwrap(), connect().await.unwrap());
+    let producer = writing.producer().build().unwrap();
+    let mut consumer = reader(&reading).await;
+    write(&producer, 0..1).await;
+    assert_eq!(read(&mut consumer, 1).await, [0]);
+    for client in [&writing, &consumer.client()] {
+        client.set_access(None, Some(Sasl::scram_sha_512("v", "q".into())));
+    }
+    let started = Instant::now();
+    let mut number = 1;
+    while started.elapsed() < Duration::from_secs(3) {
+        write(&producer, number..number + 1).await;
+        assert_eq!(read(&mut consumer, 1).await, [number]);
+        assert!(consumer.interruption().is_none());
+        number += 1;
+    }
+    for client in [writing, reading] {
+        let connections: u64 = client.metrics().iter().map(|broker| broker.connections).sum();
+        assert_eq!(connections, 2, "the login of the new user is renewed in place");
+    }
+}
+
+#[tokio::test]
 async fn what_is_denied_is_not_seen_or_not_done() {
     let broker = Broker::builder()
         .topic("open", 1)

@@ -12,7 +12,7 @@ use hop::kafka::{Client, ClientBuilder, ConnectError, Error, Record, Sasl};
 use hop::wire::error_code::ErrorCode;
 use hop::wire::spoken;
 use kafka_protocol::messages::{
-    ApiKey, FetchRequest, MetadataResponse, ProduceRequest, SaslAuthenticateResponse,
+    ApiKey, FetchRequest, MetadataResponse, ProduceRequest, SaslAuthenticateRequest, SaslAuthenticateResponse,
 };
 use protocol_tests::reading::read_all;
 use protocol_tests::scripted_peer::{Answer, Asked, Peer, TOPIC, metadata};
@@ -147,6 +147,47 @@ async fn a_login_that_is_not_renewed_ends_the_connection_and_says_why() {
     until(|| peer.open() == 0).await;
     let error = client.list_topics().await.unwrap_err();
     assert!(matches!(error, Error::Connect(ConnectError::Refused { .. })), "{error}");
+}
+
+fn plain(user: &str, password: &str) -> Sasl {
+    Sasl::plain(user, password.into()).allow_unencrypted(true)
+}
+
+/// The token of each login, and the number of the connection it was for.
+fn tokens(requests: &Requests) -> Vec<(usize, String)> {
+    let requests = requests.lock().unwrap();
+    let logins = requests.iter().filter(|asked| asked.api == ApiKey::SaslAuthenticate);
+    let token = |asked: &Asked| asked.request::<SaslAuthenticateRequest>().auth_bytes;
+    logins.map(|asked| (asked.connection, String::from_utf8(token(asked).to_vec()).unwrap())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_is_renewed_with_the_password_that_was_set_since() {
+    let clock = Clock::stopped();
+    let (peer, requests) = noting(lasts(60_000)).await;
+    let client = with_sasl(&peer).connect().await.unwrap();
+    client.set_access(None, Some(plain("user", "pen")));
+    clock.advance(&client, MINUTE).await;
+    let expected = [(0, "\0user\0pencil".to_owned()), (0, "\0user\0pen".to_owned())];
+    assert_eq!(tokens(&requests), expected);
+    assert_eq!((peer.opened(), peer.open()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_would_be_another_users_is_had_on_another_connection() {
+    let clock = Clock::stopped();
+    let (peer, requests) = noting(lasts(60_000)).await;
+    let client = with_sasl(&peer).connect().await.unwrap();
+    client.set_access(None, Some(plain("other", "pen")));
+    // What is open stays open until then.
+    clock.advance(&client, MINUTE / 2).await;
+    client.list_topics().await.unwrap();
+    assert_eq!(peer.opened(), 1);
+    clock.advance(&client, MINUTE / 2).await;
+    until(|| peer.open() == 0).await;
+    client.list_topics().await.unwrap();
+    let expected = [(0, "\0user\0pencil".to_owned()), (1, "\0other\0pen".to_owned())];
+    assert_eq!(tokens(&requests), expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use super::metrics::BrokerMetrics;
 use super::printable::printable;
 use super::producer::ProducerBuilder;
 use super::sasl::Sasl;
-use super::settings::{FOREVER, Settings};
+use super::settings::{Access, FOREVER, Settings};
 use super::tls::Tls;
 use crate::wire::error_code::ErrorCode;
 
@@ -42,6 +42,10 @@ pub struct Client {
 }
 
 impl Client {
+    pub(super) fn of(cluster: Arc<Cluster>) -> Self {
+        Self { cluster }
+    }
+
     /// What to set before connecting.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
@@ -107,6 +111,23 @@ impl Client {
     /// ```
     pub fn metrics(&self) -> Vec<BrokerMetrics> {
         self.cluster.settings.metrics.read()
+    }
+
+    /// From now on opens connections, and renews logins, with these instead of what the client was built with: after a
+    /// password was changed, or with a token that is good for longer. Producers, consumers and clones of this client do
+    /// as well.
+    ///
+    /// What is open stays open. When a login is to be renewed (KIP-368) and is now another user's, which brokers refuse,
+    /// its connection is closed once what is in flight is answered, and the next request opens another.
+    ///
+    /// ```no_run
+    /// # fn example(client: hop::kafka::Client) {
+    /// use hop::kafka::{Sasl, Tls};
+    /// client.set_access(Some(Tls::default()), Some(Sasl::scram_sha_512("user", "new secret".into())));
+    /// # }
+    /// ```
+    pub fn set_access(&self, tls: Option<Tls>, sasl: Option<Sasl>) {
+        self.cluster.settings.access.store(Arc::new(Access { tls, sasl }));
     }
 
     /// Closes the connections when what is in flight has been answered: nothing is cut off, and brokers need not find
@@ -198,6 +219,7 @@ impl From<&MetadataResponseTopic> for TopicDescription {
 pub struct ClientBuilder {
     bootstrap: String,
     topics: Vec<Arc<str>>,
+    access: Access,
     settings: Settings,
 }
 
@@ -205,8 +227,8 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("bootstrap", &self.bootstrap)
-            .field("tls", &self.settings.tls.is_some())
-            .field("sasl", &self.settings.sasl)
+            .field("tls", &self.access.tls.is_some())
+            .field("sasl", &self.access.sasl)
             .field("client_id", &self.settings.client_id)
             .finish_non_exhaustive()
     }
@@ -228,13 +250,13 @@ impl ClientBuilder {
 
     /// Speaks TLS.
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.settings.tls = Some(tls);
+        self.access.tls = Some(tls);
         self
     }
 
     /// Authenticates.
     pub fn sasl(mut self, sasl: Sasl) -> Self {
-        self.settings.sasl = Some(sasl);
+        self.access.sasl = Some(sasl);
         self
     }
 
@@ -294,6 +316,7 @@ impl ClientBuilder {
         }
         let mut settings = self.settings;
         settings.bootstrap = bootstrap;
+        settings.access.store(Arc::new(self.access));
         for (name, value) in [
             ("connect_timeout", &mut settings.connect_timeout),
             ("request_timeout", &mut settings.request_timeout),

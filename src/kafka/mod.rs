@@ -46,8 +46,8 @@ pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use admin::Admin;
 pub use client::{Client, ClientBuilder, PartitionDescription, TopicDescription};
 pub use consumer::{
-    ConsumedRecord, Consumer, ConsumerBuilder, ConsumerEvent, FetchedBatch, Isolation, OutOfRange,
-    PartitionLag, RecordStream, StartOffset, Stopper,
+    ConsumedRecord, Consumer, ConsumerBuilder, ConsumerEvent, FetchedBatch, Interruption, Isolation,
+    OutOfRange, PartitionLag, RecordStream, StartOffset, Stopper,
 };
 pub use error::{ConnectError, Error, Step};
 pub use group::{Assignor, CommittedOffset, Group, GroupMetadata, GroupProtocol};

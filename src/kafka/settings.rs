@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use super::address::Address;
 use super::handshake::Order;
 use super::metrics::Registry;
@@ -18,8 +20,8 @@ pub(super) const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) bootstrap: Vec<Address>,
-    pub(super) tls: Option<Tls>,
-    pub(super) sasl: Option<Sasl>,
+    /// Looked at whenever a connection is opened or a login renewed: it may be replaced.
+    pub(super) access: Arc<ArcSwap<Access>>,
     pub(super) client_id: String,
     pub(super) connect_timeout: Duration,
     pub(super) request_timeout: Duration,
@@ -34,12 +36,18 @@ pub(super) struct Settings {
     versions_first: Mutex<HashSet<Address>>,
 }
 
+/// How connections are protected, and for whom they are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Access {
+    pub(super) tls: Option<Tls>,
+    pub(super) sasl: Option<Sasl>,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             bootstrap: Vec::new(),
-            tls: None,
-            sasl: None,
+            access: Arc::default(),
             client_id: "hop".to_owned(),
             connect_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),

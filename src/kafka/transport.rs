@@ -21,7 +21,6 @@ use tokio_rustls::client::TlsStream;
 
 use super::address::Address;
 use super::error::{ConnectError, Step};
-use super::settings::Settings;
 use super::tls::{Tls, TlsError};
 
 /// A silent peer is probed: some requests are answered after minutes only, and by then a NAT may have forgotten the
@@ -42,10 +41,12 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    /// Connects to `broker`, with TLS where that is set. Its name is looked up each time. `step` says how far it came.
+    /// Connects to `broker`, with TLS where that is set. Its name is looked up each time. `patience` is how long the peer's
+    /// side of TCP may leave what was sent without a word; `step` says how far it came.
     pub(super) async fn connect(
         broker: &Address,
-        settings: &Settings,
+        tls: Option<&Tls>,
+        patience: Duration,
         step: &mut Step,
     ) -> Result<Self, ConnectError> {
         *step = Step::Resolve;
@@ -53,11 +54,10 @@ impl Transport {
             .await
             .map_err(|source| ConnectError::Resolve { broker: broker.clone(), source: Arc::new(source) })?;
         *step = Step::Tcp;
-        let patience = settings.request_timeout;
         let socket = first_to_connect(families_in_turn(addresses), |address| connect(address, patience))
             .await
             .map_err(|source| ConnectError::Tcp { broker: broker.clone(), source: Arc::new(source) })?;
-        let Some(tls) = &settings.tls else { return Ok(Self::Plain(socket)) };
+        let Some(tls) = tls else { return Ok(Self::Plain(socket)) };
 
         *step = Step::Tls;
         let failed =

@@ -110,6 +110,27 @@ impl Stream {
         Ok(self.connect(&url.parse()?).await?.0)
     }
 
+    /// Has a client go on with the credential that this stream has for the URL, in place of the one that it was made with:
+    /// after the credential file was changed. See [`Client::set_access`] for when that counts.
+    ///
+    /// ```no_run
+    /// # fn example(consumer: &hop::stream::Consumer, url: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// hop::Stream::new(hop::Auth::load()?).renew_access(&consumer.client(), url)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Url`], [`OpenError::Credential`] and [`OpenError::TokensNotSupported`]; the client then goes on with
+    /// what it has.
+    pub fn renew_access(&self, client: &Client, url: &str) -> Result<(), OpenError> {
+        let url: HopUrl = url.parse()?;
+        let (tls, sasl) = access(self.credential(&url)?, &url)?;
+        client.set_access(tls, sasl);
+        Ok(())
+    }
+
     /// A client of the cluster that the URL names, and the user that it is for.
     pub(super) async fn connect(&self, url: &HopUrl) -> Result<(Client, Option<String>), OpenError> {
         let mut builder = Client::builder()
@@ -117,11 +138,12 @@ impl Stream {
             .topics(url.topics().iter().map(TopicName::shared))
             .connect_timeout(self.connect_timeout);
         let auth = self.credential(url)?;
-        if let Some(auth) = auth {
-            builder = builder.sasl(sasl(auth, url.authority())?);
-            if let Some(tls) = tls(auth) {
-                builder = builder.tls(tls);
-            }
+        let (tls, sasl) = access(auth, url)?;
+        if let Some(tls) = tls {
+            builder = builder.tls(tls);
+        }
+        if let Some(sasl) = sasl {
+            builder = builder.sasl(sasl);
         }
         Ok((builder.connect().await?, auth.map(|auth| auth.username().to_owned())))
     }
@@ -145,6 +167,12 @@ impl Stream {
                 .map_err(|error| OpenError::Credential(error.with_topics(&url.joined_topics()))),
         }
     }
+}
+
+/// How connections are protected, and what a credential is proved with.
+fn access(auth: Option<&Auth>, url: &HopUrl) -> Result<(Option<Tls>, Option<Sasl>), OpenError> {
+    let Some(auth) = auth else { return Ok((None, None)) };
+    Ok((tls(auth), Some(sasl(auth, url.authority())?)))
 }
 
 /// How the connection is protected that this credential is for, if it is.

@@ -10,7 +10,7 @@ use super::message::{Message, Metadata, RawMessage, Unreadable};
 use super::message_stream::MessageStream;
 use super::position::{StartPosition, StopPosition};
 use super::{HopUrl, OpenError, Stream, TopicName, UrlError};
-use crate::kafka::{self, FetchedBatch, Group, Stopper, TopicPartition};
+use crate::kafka::{self, Client, FetchedBatch, Group, Interruption, PartitionLag, Stopper, TopicPartition};
 use crate::models::Registry;
 
 /// How many records of a batch are taken over at a time: enough to make the taking cheap, and few enough that a batch
@@ -294,6 +294,44 @@ impl Consumer {
     /// Without a group, and what the group's coordinator says.
     pub async fn commit(&mut self) -> Result<(), kafka::Error> {
         self.inner.commit().await
+    }
+
+    /// How far behind the ends of its partitions this consumer is, by what brokers told with the last messages; what is
+    /// [at hand](Self::at_hand) has not been handed over. Asks nobody. See [`kafka::Consumer::lag`].
+    pub fn lag(&self) -> Vec<PartitionLag> {
+        let mut lag = self.inner.lag();
+        // All that is at hand is of one batch.
+        let next = match (self.ready.front(), &self.batch) {
+            (Some(Ok(message)), _) => {
+                let at = message.metadata();
+                Some((&*at.topic, at.partition, at.offset))
+            }
+            (None, Some((batch, taken))) => match batch.records().nth(*taken) {
+                Some(Ok(record)) => Some((&**batch.topic(), batch.partition(), record.offset)),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some((topic, partition, offset)) = next {
+            let is_its =
+                |of: &&mut PartitionLag| of.partition.partition == partition && *of.partition.topic == *topic;
+            if let Some(of) = lag.iter_mut().find(is_its) {
+                of.position = offset;
+            }
+        }
+        lag
+    }
+
+    /// Why something that is to be read is out of reach, and for how long; `None` while reading goes on. See
+    /// [`kafka::Consumer::interruption`].
+    pub fn interruption(&self) -> Option<Interruption> {
+        self.inner.interruption()
+    }
+
+    /// The client that this consumer reads with: for its [metrics](Client::metrics), and to give it
+    /// [another credential](Stream::renew_access).
+    pub fn client(&self) -> Client {
+        self.inner.client()
     }
 
     /// A way to make [`next`](Self::next) return `None`, from another task: also while there is more at hand.

@@ -5,7 +5,8 @@
 //! nothing was asked for long; in the last three cases what is in flight is answered first.
 //!
 //! Where the broker limits how long a login lasts (KIP-368), the writer logs in again in good time: requests wait
-//! until that is done, since the broker takes nothing else meanwhile.
+//! until that is done, since the broker takes nothing else meanwhile. Where it is another user's by then, the connection
+//! is closed as if nobody asked any more, and the next request opens another.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -217,12 +218,18 @@ impl Writer {
     /// Logs in again.
     async fn renew(&mut self) -> Result<(), Ended> {
         let shared = Arc::clone(&self.shared);
-        let Some(sasl) = &shared.sasl else { return Ok(()) };
+        let Some(access) = shared.renewed_access() else {
+            // The next request opens another, as that user.
+            self.renew_at = None;
+            self.requests.close();
+            return Ok(());
+        };
+        let Some(sasl) = &access.sasl else { return Ok(()) };
         let versions = shared.versions.clone();
         let mut machine = Handshake::renewal(
             &shared.broker,
             &shared.client_id,
-            shared.tls,
+            shared.opened_with.tls.is_some(),
             sasl,
             versions,
             self.next_correlation,

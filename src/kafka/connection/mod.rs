@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::Request;
 use tokio::io::AsyncWriteExt;
@@ -30,8 +31,7 @@ use super::error::{ConnectError, Error, Step};
 use super::frame_reader::{FrameReader, ReadError};
 use super::handshake::{ApiVersions, Established, Handshake, Order};
 use super::metrics::Counters;
-use super::sasl::Sasl;
-use super::settings::Settings;
+use super::settings::{Access, Settings};
 use super::silence::Silence;
 use super::tls::TlsError;
 use super::transport::Transport;
@@ -53,8 +53,9 @@ struct Shared {
     client_id: String,
     versions: ApiVersions,
     /// What to log in with again before the broker wants it.
-    sasl: Option<Sasl>,
-    tls: bool,
+    access: Arc<ArcSwap<Access>>,
+    /// What it was opened with.
+    opened_with: Arc<Access>,
     request_timeout: Duration,
     idle_timeout: Duration,
     counters: Arc<Counters>,
@@ -159,35 +160,39 @@ impl Connection {
     ) -> Result<Self, ConnectError> {
         let deadline = Instant::now() + settings.connect_timeout;
         let order = settings.handshake_order(broker);
+        let access = settings.access.load_full();
         let frame = rider.as_ref().map(|rider| &rider.frame);
-        let opened = match Self::open_in_order(broker, settings, frame, order, deadline).await {
+        let opened = match Self::open_in_order(broker, settings, &access, frame, order, deadline).await {
             // A peer that cannot take the short way is tried once more step by step, and remembered.
             Err(ConnectError::HungUp { step: Step::SaslHandshake | Step::SaslAuthenticate, .. })
-                if order == Order::Fastest && settings.sasl.is_some() =>
+                if order == Order::Fastest && access.sasl.is_some() =>
             {
                 let opened =
-                    Self::open_in_order(broker, settings, frame, Order::VersionsFirst, deadline).await?;
+                    Self::open_in_order(broker, settings, &access, frame, Order::VersionsFirst, deadline)
+                        .await?;
                 settings.remember_versions_first(broker);
                 opened
             }
             opened => opened?,
         };
-        Ok(Self::start(broker, settings, opened, rider))
+        Ok(Self::start(broker, settings, access, opened, rider))
     }
 
     async fn open_in_order(
         broker: &Address,
         settings: &Settings,
+        access: &Access,
         rider: Option<&Bytes>,
         order: Order,
         deadline: Instant,
     ) -> Result<Opened, ConnectError> {
         let mut step = Step::Resolve;
         let timed = timeout_at(deadline, async {
-            let mut transport = Transport::connect(broker, settings, &mut step).await?;
-            let tls = settings.tls.is_some();
+            let Access { tls, sasl } = access;
+            let mut transport =
+                Transport::connect(broker, tls.as_ref(), settings.request_timeout, &mut step).await?;
             let mut handshake =
-                Handshake::new(broker, &settings.client_id, tls, settings.sasl.as_ref(), rider, order)?;
+                Handshake::new(broker, &settings.client_id, tls.is_some(), sasl.as_ref(), rider, order)?;
             let mut frames = FrameReader::new(settings.most_frame_bytes);
             let established =
                 shake_hands(&mut transport, &mut frames, &mut handshake, broker, &mut step).await?;
@@ -198,7 +203,13 @@ impl Connection {
         })
     }
 
-    fn start(broker: &Address, settings: &Settings, opened: Opened, rider: Option<Rider>) -> Self {
+    fn start(
+        broker: &Address,
+        settings: &Settings,
+        access: Arc<Access>,
+        opened: Opened,
+        rider: Option<Rider>,
+    ) -> Self {
         let Opened { transport, frames, established } = opened;
         let (outgoing, requests) = mpsc::unbounded_channel();
         let counters = settings.metrics.of(broker);
@@ -207,8 +218,8 @@ impl Connection {
             broker: broker.clone(),
             client_id: settings.client_id.clone(),
             versions: established.versions.clone(),
-            sasl: settings.sasl.clone(),
-            tls: settings.tls.is_some(),
+            access: Arc::clone(&settings.access),
+            opened_with: access,
             request_timeout: settings.request_timeout,
             idle_timeout: settings.idle_timeout,
             counters,
@@ -292,6 +303,16 @@ impl Connection {
 }
 
 impl Shared {
+    /// What to renew the login with; `None` where that would be another user's, or proved in another way: a broker takes
+    /// neither on a connection that is open.
+    fn renewed_access(&self) -> Option<Arc<Access>> {
+        let access = self.access.load_full();
+        let login = |access: &Access| {
+            access.sasl.as_ref().map(|sasl| (sasl.username().to_owned(), sasl.mechanism_name()))
+        };
+        (login(&access) == login(&self.opened_with)).then_some(access)
+    }
+
     /// When the peer was last heard from.
     fn heard_at(&self) -> Instant {
         self.opened + Duration::from_millis(self.heard.load(Ordering::Relaxed))

@@ -290,7 +290,7 @@ impl Consumer {
         if !error.may_pass() {
             return Err(error);
         }
-        let is_new = self.outage.on_failure(now);
+        let is_new = self.outage.on_failure(&error, now);
         if self.give_up_after.is_some_and(|patience| self.outage.silence(now) >= patience) {
             return Err(error);
         }

@@ -1,9 +1,15 @@
 //! What a user may do with a consumer beside reading: where it stands, where it goes on, what is committed.
 
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
 use super::Consumer;
 use super::event::Stopper;
 use super::message::Unpacked;
+use super::outage::Interruption;
 use super::policy::StartOffset;
+use crate::kafka::client::Client;
 use crate::kafka::error::Error;
 use crate::kafka::group::{CommittedOffset, GroupMetadata, offsets};
 use crate::kafka::topic_partition::TopicPartition;
@@ -118,6 +124,17 @@ impl Consumer {
             end,
         };
         self.positions.ends().map(lag).collect()
+    }
+
+    /// Why something that is to be read is out of reach, and for how long; `None` while reading goes on. Asks nobody, and
+    /// learns only while [`next_batch`](Self::next_batch) or one of its kind is awaited.
+    pub fn interruption(&self) -> Option<Interruption> {
+        self.outage.interruption(Instant::now())
+    }
+
+    /// The client that this consumer reads with.
+    pub fn client(&self) -> Client {
+        Client::of(Arc::clone(&self.cluster))
     }
 
     /// A way to stop this consumer from another task.

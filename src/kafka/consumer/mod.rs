@@ -40,6 +40,7 @@ pub use self::builder::ConsumerBuilder;
 pub use self::control::PartitionLag;
 pub use self::event::{ConsumerEvent, Stopper};
 pub use self::message::ConsumedRecord;
+pub use self::outage::Interruption;
 pub use self::policy::{OutOfRange, StartOffset};
 pub use self::requests::Isolation;
 pub use self::stream::RecordStream;
