@@ -4,6 +4,7 @@
 mod broker;
 mod delimiter;
 mod groups;
+mod listen_address;
 mod moment;
 mod printing;
 mod publish;
@@ -19,9 +20,10 @@ use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 
 #[cfg(feature = "broker")]
-pub(super) use self::broker::{BrokerArguments, ListenAddress};
+pub(super) use self::broker::BrokerArguments;
 pub(super) use self::delimiter::Delimiter;
 pub(super) use self::groups::{GroupOf, LagArguments, OffsetsAction, OffsetsArguments};
+pub(super) use self::listen_address::ListenAddress;
 pub(super) use self::moment::Moment;
 pub(super) use self::printing::Printing;
 pub(super) use self::publish::PublishArguments;

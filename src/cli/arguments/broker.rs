@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Verbosity, seconds};
+use super::{ListenAddress, Verbosity, seconds};
 use crate::broker::{Denial, Fsync};
 
 /// How a broker is set up.
@@ -66,23 +66,6 @@ pub(in crate::cli) struct BrokerArguments {
     /// Pretend to be so many brokers, on ports one behind the other
     #[arg(long, value_name = "COUNT", default_value = "1")]
     pub(in crate::cli) brokers: u16,
-}
-
-/// A host and a port.
-#[derive(Debug, Clone)]
-pub(in crate::cli) struct ListenAddress(pub(in crate::cli) (String, u16));
-
-impl ListenAddress {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (host, port) = text.rsplit_once(':').ok_or("expected HOST:PORT")?;
-        let port = port.parse().map_err(|_| "the port is a number up to 65535".to_owned())?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        if host.is_empty() {
-            Err("the host is missing".to_owned())
-        } else {
-            Ok(Self((host.to_owned(), port)))
-        }
-    }
 }
 
 /// When what was written reaches the disk.
