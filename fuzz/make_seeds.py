@@ -181,6 +181,10 @@ def seeds():
     yield "url", "plain", b"kafka://user@host:9092/topic,other"
     yield "url", "address", b"kafka://u%40x@[::1]:1/t"
     yield "url", "wrong", b"http://host/topic"
+    yield "health_request", "ready", b"GET /ready HTTP/1.1\r\nHost: localhost:9100\r\nUser-Agent: kube-probe/1.31\r\n\r\n"
+    yield "health_request", "metrics", b"HEAD /metrics?name[]=hop_lag HTTP/1.0\r\nContent-Length: 0\r\n\r\nmore"
+    yield "health_request", "body", b"POST /live HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
+    yield "health_request", "tls", b"\x16\x03\x01\x02\x00\x01"
     yield "credential_csv", "plain", b"username,password,hostname\nu,p,h:9092\n"
     yield "credential_csv", "quoted", b'\xef\xbb\xbfpassword,username\n"a,""b",u\n'
 

@@ -5,6 +5,7 @@
 //! memory that the input does not account for.
 
 use bytes::{Bytes, BytesMut};
+use hop::cli::for_fuzzing::health_request as read_health_request;
 use hop::kafka::Sasl;
 use hop::kafka::for_fuzzing::{group_metadata as read_group_metadata, shake_hands};
 use hop::kafka::sasl::Step;
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("frame", frame),
     ("group_metadata", group_metadata),
     ("handshake", handshake),
+    ("health_request", health_request),
     ("journal", journal),
     ("journal_checked", journal_checked),
     ("json", json),
@@ -429,6 +431,11 @@ pub fn url(data: &[u8]) {
         }
         Err(error) => drop(error.to_string()),
     }
+}
+
+/// What is sent to `hop subscribe --health`.
+pub fn health_request(data: &[u8]) {
+    assert!(read_health_request(data), "what is understood depends on more than the request");
 }
 
 /// A credential as it was downloaded.

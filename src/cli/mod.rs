@@ -13,6 +13,8 @@ mod configure;
 #[cfg(feature = "broker")]
 mod demo;
 mod doctor;
+#[doc(hidden)]
+pub mod for_fuzzing;
 mod interrupt;
 mod lag;
 mod list_topics;
@@ -104,6 +106,8 @@ enum Failure {
     Store(#[from] subscribe::StoreError),
     #[error(transparent)]
     Command(#[from] subscribe::CommandError),
+    #[error(transparent)]
+    Health(#[from] subscribe::HealthError),
     #[error(transparent)]
     Show(#[from] show::ShowFailure),
     /// Any of these, and the name of what was probably meant.

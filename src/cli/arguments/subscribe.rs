@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
-use super::{Connection, Delimiter, Moment, Printing, Start, Verbosity, seconds};
+use super::{Connection, Delimiter, ListenAddress, Moment, Printing, Start, Verbosity, seconds};
 use crate::cli::completion::urls;
 use crate::cli::subscribe::{FileName, Filter};
 use crate::stream;
@@ -111,6 +111,11 @@ pub(in crate::cli) struct SubscribeArguments {
     /// What to do with a message that cannot be read as what it says it is
     #[arg(long, value_name = "ACTION", value_enum, default_value_t = OnError::Report, env = "HOP_ON_ERROR")]
     pub(in crate::cli) on_error: OnError,
+
+    /// Answer HTTP here, for whoever watches over a service: /live, /ready while nothing interrupts the reading, and
+    /// /metrics for Prometheus; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT", value_parser = ListenAddress::parse, env = "HOP_HEALTH")]
+    pub(in crate::cli) health: Option<ListenAddress>,
 
     /// Read the topics whose names match this regular expression, too, also those that come into being later
     #[arg(long, value_name = "PATTERN", env = "HOP_TOPIC_PATTERN")]

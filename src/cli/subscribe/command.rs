@@ -23,6 +23,15 @@ pub(super) struct Command {
     dead_letters: Option<DeadLetters>,
 }
 
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    /// The command succeeded with it.
+    ByCommand,
+    /// It is in the dead-letter file.
+    DeadLetter,
+}
+
 /// Where messages are put that nothing could be done with.
 #[derive(Debug)]
 struct DeadLetters {
@@ -59,11 +68,11 @@ impl Command {
     }
 
     /// Runs the command until it succeeds, as often as it may. Dropping the future ends it.
-    pub(super) async fn run(&mut self, message: &RawMessage, input: &[u8]) -> Result<(), CommandError> {
+    pub(super) async fn run(&mut self, message: &RawMessage, input: &[u8]) -> Result<Done, CommandError> {
         let at = message.metadata();
         let mut failures = 0;
         let reason = loop {
-            let Err(reason) = self.attempt(at, input).await else { return Ok(()) };
+            let Err(reason) = self.attempt(at, input).await else { return Ok(Done::ByCommand) };
             if failures == self.retries {
                 break reason;
             }
@@ -86,7 +95,10 @@ impl Command {
         let letter = dead_letter(message, &reason);
         let written =
             dead_letters.file.write_all(letter.as_bytes()).and_then(|()| dead_letters.file.sync_data());
-        written.map_err(|source| CommandError::DeadLetter { path: dead_letters.path.clone(), source })
+        match written {
+            Ok(()) => Ok(Done::DeadLetter),
+            Err(source) => Err(CommandError::DeadLetter { path: dead_letters.path.clone(), source }),
+        }
     }
 
     async fn attempt(&self, at: &Metadata, input: &[u8]) -> Result<(), String> {

@@ -5,6 +5,7 @@ mod directory;
 mod file_name;
 mod filter;
 mod format;
+mod health;
 mod printer;
 mod template;
 
@@ -15,18 +16,20 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::timeout;
 
+use self::health::{Health, asked, beside, between_messages};
 use self::printer::Printer;
 use super::arguments::SubscribeArguments;
 use super::interrupt::Interrupt;
-use super::{Failure, Outcome, connect};
+use super::{Failure, Outcome, connect, say};
 use crate::models::Registry;
-use crate::stream::Consumer;
+use crate::stream::{Consumer, NextError, RawMessage};
 
 pub(super) use self::command::CommandError;
 pub(super) use self::directory::StoreError;
 pub(super) use self::file_name::FileName;
 pub(super) use self::filter::Filter;
 pub(super) use self::format::{Format, rfc3339};
+pub(super) use self::health::{HealthError, holds_together};
 
 /// Without `--persist`, brokers may be out of reach for this long before that is the end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,6 +38,13 @@ const GOODBYE: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
     let mut printer = Printer::new(&arguments)?;
+    let mut health = match arguments.health {
+        Some(address) => Some(Health::listen(address, printer.tally()).await?),
+        None => None,
+    };
+    if let Some(health) = health.as_ref().filter(|_| !arguments.verbosity.quiet) {
+        say(&format!("hop: health on http://{}", health.address()));
+    }
     let stream = connect(&arguments.connection)?.registry(registry);
     let now = SystemTime::now();
     let start = match arguments.from {
@@ -56,14 +66,16 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
         reader = reader.group_in(group, arguments.group_mode.into());
     }
     let mut consumer = tokio::select! {
-        consumer = reader.open() => consumer?,
+        consumer = beside(&mut health, None, reader.open()) => consumer?,
         () = interrupt.heard() => return Ok(()),
     };
     let printed = tokio::select! {
         biased;
-        printed = print_all(&mut consumer, &mut printer, &interrupt) => printed,
+        printed = print_all(&mut consumer, &mut printer, &mut health, &interrupt) => printed,
         () = interrupt.heard() => Ok(()),
     };
+    // Nothing is read any more.
+    drop(health);
     // Also after a failure: the others of the group need not wait until this one is given up.
     let printed = printed.and_then(|()| printer.flush(&mut consumer));
     let closed = if interrupt.is_heard() {
@@ -92,31 +104,27 @@ async fn close_soon(consumer: Consumer) -> Outcome {
     Ok(())
 }
 
-async fn print_all(consumer: &mut Consumer, printer: &mut Printer, interrupt: &Interrupt) -> Outcome {
+async fn print_all(
+    consumer: &mut Consumer,
+    printer: &mut Printer,
+    health: &mut Option<Health>,
+    interrupt: &Interrupt,
+) -> Outcome {
     // Where there is always more to print, nothing else gets a turn.
     while !interrupt.is_heard() && !printer.has_enough() {
+        between_messages(health, consumer).await;
         // A group may take partitions away whenever it is asked for more: what was printed is done with before. And what
         // is done with stays so if the next fails.
         if consumer.at_hand() == 0 || printer.is_direct() {
             printer.settle(consumer)?;
         }
-        let next = {
-            let mut next = pin!(consumer.next_raw());
-            // What was printed is handed over before there is anything to wait for, and not for every message.
-            let ready = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
-            match ready {
-                Poll::Ready(next) => next,
-                Poll::Pending => {
-                    printer.hand_over()?;
-                    next.await
-                }
+        match next(consumer, printer, health).await? {
+            Ok(Some(message)) if printer.need_not_read() => {
+                beside(health, Some(consumer), printer.unread(&message)).await?;
             }
-        };
-        match next {
-            Ok(Some(message)) if printer.need_not_read() => printer.unread(&message).await?,
             Ok(Some(message)) => match consumer.read(message) {
-                Ok(message) => printer.print(&message).await?,
-                Err(unreadable) => printer.unreadable(&unreadable).await?,
+                Ok(message) => beside(health, Some(consumer), printer.print(&message)).await?,
+                Err(unreadable) => beside(health, Some(consumer), printer.unreadable(&unreadable)).await?,
             },
             Ok(None) => return Ok(()),
             Err(error) => {
@@ -126,4 +134,30 @@ async fn print_all(consumer: &mut Consumer, printer: &mut Printer, interrupt: &I
         }
     }
     Ok(())
+}
+
+/// The next message. What was printed is handed over before there is anything to wait for, and not for every message.
+async fn next(
+    consumer: &mut Consumer,
+    printer: &mut Printer,
+    health: &mut Option<Health>,
+) -> Result<Result<Option<RawMessage>, NextError>, Failure> {
+    loop {
+        let question = {
+            let mut next = pin!(consumer.next_raw());
+            let ready = std::future::poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
+            if let Poll::Ready(next) = ready {
+                return Ok(next);
+            }
+            printer.hand_over()?;
+            tokio::select! {
+                biased;
+                next = &mut next => return Ok(next),
+                question = asked(health) => question,
+            }
+        };
+        if let Some(health) = health {
+            health.answer(question, Some(consumer));
+        }
+    }
 }

@@ -1,9 +1,13 @@
 //! Prints messages, or stores them, as was asked for.
 
-use super::command::Command;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::command::{Command, Done};
 use super::directory::Directory;
 use super::filter::{Filter, all_hold};
 use super::format::Format;
+use super::health::Tally;
 use crate::cli::arguments::{Delimiter, OnError, SubscribeArguments};
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
@@ -19,6 +23,7 @@ pub(super) struct Printer {
     left: Option<u64>,
     /// How many could not be read and were reported.
     unreadable: u64,
+    tally: Rc<RefCell<Tally>>,
     in_group: bool,
     /// Of each partition, the last message that may still be on its way to the reader of the output: only what has got
     /// there is committed.
@@ -51,9 +56,15 @@ impl Printer {
             on_error: arguments.on_error,
             left: arguments.count,
             unreadable: 0,
+            tally: Rc::default(),
             in_group: arguments.group_id.is_some(),
             printed: Vec::new(),
         })
+    }
+
+    /// What was done so far, for whoever looks.
+    pub(super) fn tally(&self) -> Rc<RefCell<Tally>> {
+        Rc::clone(&self.tally)
     }
 
     /// Whether messages are printed without being read: bytes need not mean anything.
@@ -92,6 +103,7 @@ impl Printer {
     /// A message that is not what it says it is: said, printed or passed over, as was asked for.
     pub(super) async fn unreadable(&mut self, unreadable: &Unreadable) -> Outcome {
         let message = &unreadable.message;
+        self.tally.borrow_mut().failed();
         match self.on_error {
             OnError::Skip => {}
             OnError::Raw => self.write(message, message.payload()).await?,
@@ -159,8 +171,13 @@ impl Printer {
                 output.write(delimiter)?;
             }
             Destination::Directory(directory) => directory.store(message.metadata(), &[bytes, delimiter])?,
-            Destination::Command(command) => command.run(message, &[bytes, delimiter].concat()).await?,
+            Destination::Command(command) => {
+                if command.run(message, &[bytes, delimiter].concat()).await? == Done::DeadLetter {
+                    self.tally.borrow_mut().failed();
+                }
+            }
         }
+        self.tally.borrow_mut().printed(message.metadata(), message.payload().len());
         Ok(())
     }
 }
