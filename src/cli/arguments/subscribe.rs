@@ -35,7 +35,7 @@ pub(in crate::cli) struct SubscribeArguments {
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(in crate::cli) count: Option<u64>,
 
-    /// Go on at the end of the stream and wait for new messages
+    /// Go on at the end of the stream and wait for new messages; SIGHUP then has the credential file read again
     #[arg(short, long, conflicts_with = "until_eos", env = "HOP_PERSIST", value_parser = BoolishValueParser::new())]
     pub(in crate::cli) persist: bool,
 

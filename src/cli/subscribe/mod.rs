@@ -7,6 +7,7 @@ mod filter;
 mod format;
 mod health;
 mod printer;
+mod reload;
 mod template;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 
 use self::health::{Health, asked, beside, between_messages};
 use self::printer::Printer;
+use self::reload::Hangup;
 use super::arguments::SubscribeArguments;
 use super::interrupt::Interrupt;
 use super::{Failure, Outcome, connect, say};
@@ -38,6 +40,7 @@ const GOODBYE: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
     let mut printer = Printer::new(&arguments)?;
+    let hangup = arguments.persist.then(Hangup::listen).flatten();
     let mut health = match arguments.health {
         Some(address) => Some(Health::listen(address, printer.tally()).await?),
         None => None,
@@ -69,6 +72,9 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
         consumer = beside(&mut health, None, reader.open()) => consumer?,
         () = interrupt.heard() => return Ok(()),
     };
+    if let Some(hangup) = hangup {
+        hangup.reload(arguments.connection, arguments.url, consumer.client());
+    }
     let printed = tokio::select! {
         biased;
         printed = print_all(&mut consumer, &mut printer, &mut health, &interrupt) => printed,
