@@ -1,5 +1,9 @@
-"""`hop subscribe -p` as a service: SIGHUP and SIGTERM."""
+"""`hop subscribe -p` as a service: SIGHUP, SIGTERM, and the unit in examples/service, run as systemd would run it."""
 
+import os
+import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,9 +12,10 @@ import pytest
 
 from asking import Health
 from own_broker import OwnBroker
-from support import PATIENCE, Home, Program
+from support import PATIENCE, ROOT, Home, Program, find_program
 from watching import Reader, wait_until
 
+SERVICE = ROOT / "examples" / "service"
 OLD, NEW = "old", "new"
 
 
@@ -159,6 +164,114 @@ def test_sighup_while_connecting(ours, persist):
             assert process.wait(PATIENCE) == -signal.SIGHUP
         connection.close()
         process.stderr.close()
+
+
+def test_systemd_takes_the_unit(ours, tmp_path):
+    analyze = find_program("SYSTEMD_ANALYZE", "systemd-analyze")
+    unit = tmp_path / "hop-archive.service"
+    unit.write_text((SERVICE / unit.name).read_text().replace("/usr/local/bin/hop", ours.path))
+    done = subprocess.run([analyze, "verify", "--man=no", unit], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and unit.name not in done.stderr, done.stderr
+    # What systemd calls "OK" and better ends at 2.
+    subprocess.run([analyze, "security", "--offline=yes", "--threshold=20", "--no-pager", unit], check=True,
+                   stdout=subprocess.DEVNULL)
+
+
+class Unit:
+    """The example's unit with its commands run by a test, in directories of the test's."""
+
+    def __init__(self, ours, scratch):
+        self.etc, self.state, self.runtime, self.credentials = (
+            scratch / name for name in ["etc", "state", "run", "credentials"])
+        for directory in [self.etc, self.state / "hop-archive", self.runtime / "hop-archive", self.credentials]:
+            directory.mkdir(parents=True)
+        text = (SERVICE / "hop-archive.service").read_text()
+        for there, here in [("/etc/hop", self.etc), ("/usr/local/bin/hop", ours.path), ("%t", self.runtime),
+                            ("%S", self.state)]:
+            assert there in text
+            text = text.replace(there, str(here))
+        self.settings = {}
+        for line in text.splitlines():
+            if line and not line.startswith(("#", "[")):
+                name, value = line.split("=", 1)
+                self.settings.setdefault(name, []).append(value)
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "RUNTIME_DIRECTORY": str(self.runtime / self.settings["RuntimeDirectory"][0]),
+            "CREDENTIALS_DIRECTORY": str(self.credentials),
+            **dict(pair.split("=", 1) for line in self.settings["Environment"] for pair in shlex.split(line))}
+
+    def read_environment_file(self):
+        [path] = self.settings["EnvironmentFile"]
+        with open(path, encoding="utf-8") as lines:
+            self.environment.update(line.strip().split("=", 1) for line in lines if not line.startswith("#"))
+
+    def load_credential(self):
+        """As systemd does: where it gives the user access by a list, a group seems to have some, too."""
+        [credential] = self.settings["LoadCredential"]
+        name, path = credential.split(":")
+        shutil.copyfile(path, self.credentials / name)
+        (self.credentials / name).chmod(0o440)
+
+    def words(self, command):
+        expand = lambda word: re.sub(r"\$\{(\w+)\}|\$(\w+)", lambda name: self.environment[name[1] or name[2]], word)
+        return [expand(word) for word in shlex.split(command.removeprefix("+"))]
+
+    def run(self, setting):
+        for command in self.settings[setting]:
+            subprocess.run(self.words(command), env=self.environment, check=True)
+
+    def start(self):
+        self.read_environment_file()
+        self.load_credential()
+        self.run("ExecStartPre")
+        [command] = self.settings["ExecStart"]
+        process = subprocess.Popen(self.words(command), env=self.environment, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, cwd="/")
+        self.environment["MAINPID"] = str(process.pid)
+        return process
+
+    def stored(self):
+        return sorted(path.read_text().strip() for path in (self.state / "hop-archive").rglob("*") if path.is_file())
+
+
+def test_the_unit_archives_reloads_and_stops(ours, home, broker, publisher, tmp_path):
+    unit = Unit(ours, tmp_path / "unit")
+    variables = (SERVICE / "archive.env").read_text()
+    for name, value in [("HOP_URL", broker.url("alerts")), ("HOP_GROUP_ID", "archive"), ("HOP_HEALTH", "127.0.0.1:0")]:
+        variables, count = re.subn(f"^{name}=.*$", f"{name}={value}", variables, flags=re.M)
+        assert count == 1
+    (unit.etc / "archive.env").write_text(variables)
+
+    def install(user):
+        set_credential(home, broker, user)
+        shutil.copy(home.auth_file, unit.etc / "auth.toml")
+
+    install(OLD)
+    publisher(1)
+    process = unit.start()
+    try:
+        announced = process.stderr.readline().decode()
+        assert announced.startswith("hop: health on http://127.0.0.1:"), announced
+        wait_until(lambda: unit.stored() == ['{"number": 1}'], what="the first message to be stored")
+        install(NEW)
+        unit.run("ExecReload")
+        broker.stop()
+        broker.start(NEW)
+        publisher(2)
+        wait_until(lambda: unit.stored() == ['{"number": 1}', '{"number": 2}'], what="the second message to be stored")
+        # The broker has forgotten who is in the group: what is read now is committed once it has joined again.
+        wait_until(lambda: left(ours, broker, "archive") == 0, what="the commit")
+        publisher(3)
+        wait_until(lambda: len(unit.stored()) == 3, what="the third message to be stored")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(2) == 0
+    finally:
+        process.kill()
+        process.wait()
+    # Everything was committed before it went: nothing is left to be read.
+    assert left(ours, broker, "archive") == 0
+    assert process.stdout.read() == b""
 
 
 def test_sigterm_commits_what_was_printed_and_leaves(kafka, ours, plain):
