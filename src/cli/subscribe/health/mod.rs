@@ -98,7 +98,15 @@ impl Health {
         };
         let (questions, asked) = mpsc::channel(MOST_CONNECTIONS);
         let listening = tokio::spawn(accept(listener, questions));
-        Ok(Self { address: local, asked, listening, started: SystemTime::now(), tally, since: 0, not_before: Instant::now() })
+        Ok(Self {
+            address: local,
+            asked,
+            listening,
+            started: SystemTime::now(),
+            tally,
+            since: 0,
+            not_before: Instant::now(),
+        })
     }
 
     /// Where it listens, as HOST:PORT.
