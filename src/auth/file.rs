@@ -245,7 +245,9 @@ fn prune(config: &Path) -> Result<(), String> {
     let mut document =
         CredentialDocument::parse(&text).map_err(|problem| format!("it is malformed: {problem}"))?;
     if document.remove_all() {
-        file::replace(config, &document.to_string()).map_err(|error| error.to_string())?;
+        // The empty line that stood below the section goes with it.
+        let rest = document.to_string();
+        file::replace(config, rest.trim_start_matches('\n')).map_err(|error| error.to_string())?;
     }
     Ok(())
 }

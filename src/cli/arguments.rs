@@ -38,6 +38,8 @@ use crate::stream::StartPosition;
 #[derive(Debug, Parser)]
 #[command(name = "hop", version = concat!("version ", env!("CARGO_PKG_VERSION")), arg_required_else_help = true)]
 #[command(after_help = "Exit status: 0 success, 1 failure, 2 usage error.")]
+// Of an option that is given twice the last one counts, so that a script's can be overruled.
+#[command(args_override_self = true)]
 pub(super) struct Arguments {
     /// Say what is being done, and show errors with all that is known of them
     #[arg(short, long)]
@@ -313,6 +315,20 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn of_an_option_given_twice_the_last_one_counts() {
+        let words = "hop subscribe -e -e --no-auth --no-auth -s LATEST -s EARLIEST kafka://h/t".split(' ');
+        let Command::Subscribe(arguments) = Arguments::try_parse_from(words).unwrap().command else {
+            panic!("another command")
+        };
+        assert_eq!(arguments.start_at, Start::Earliest);
+        let words = "hop publish -H a=1 -H b=2 kafka://h/t f g".split(' ');
+        let Command::Publish(arguments) = Arguments::try_parse_from(words).unwrap().command else {
+            panic!("another command")
+        };
+        assert_eq!((arguments.headers.len(), arguments.message.len()), (2, 2));
     }
 
     #[test]

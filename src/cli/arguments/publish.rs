@@ -48,8 +48,8 @@ pub(in crate::cli) struct PublishArguments {
     #[arg(long, value_name = "CODEC[:LEVEL]", default_value_t, env = "HOP_COMPRESSION")]
     pub(in crate::cli) compression: Compressor,
 
-    /// Give up on what is not acknowledged within this many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "120", env = "HOP_TIMEOUT")]
+    /// Give up on what is not acknowledged within this many seconds; 0: never
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_or_never, default_value = "120", env = "HOP_TIMEOUT")]
     pub(in crate::cli) timeout: Duration,
 
     /// Write each message into a journal in this directory before it is sent: what a crash, an interrupt or the time-out
@@ -99,6 +99,11 @@ impl From<Form> for WireForm {
     }
 }
 
+/// As hop-client has it, no time is all the time.
+fn seconds_or_never(text: &str) -> Result<Duration, String> {
+    if text.parse() == Ok(0.0) { Ok(Duration::MAX) } else { seconds(text) }
+}
+
 /// A header that is the user's to set.
 fn own_header(text: &str) -> Result<(String, String), String> {
     let (name, value) = header(text)?;
@@ -106,4 +111,18 @@ fn own_header(text: &str) -> Result<(String, String), String> {
         return Err("a header has a name, and those that begin with '_' are made by hop".to_owned());
     }
     Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_all_the_time() {
+        for text in ["0", "0.0", "-0"] {
+            assert_eq!(seconds_or_never(text), Ok(Duration::MAX), "{text}");
+        }
+        assert_eq!(seconds_or_never("0.5"), Ok(Duration::from_millis(500)));
+        assert!(seconds_or_never("-1").is_err() && seconds_or_never("").is_err());
+    }
 }

@@ -35,10 +35,7 @@ impl Input {
             ));
         }
         if !["BLOB", "JSON"].iter().any(|format| arguments.format.eq_ignore_ascii_case(format)) {
-            return Err(Failure::Usage(format!(
-                "piping/redirection only allowed for BLOB and JSON formats; name the {} files to publish",
-                arguments.format
-            )));
+            return Err(PublishFailure::NoLines { format: arguments.format.clone() }.into());
         }
         if arguments.delimiter.0.is_empty() {
             return Err(Failure::Usage("messages on standard input need something to end with".to_owned()));

@@ -150,6 +150,9 @@ pub(super) enum PublishFailure {
     Schema { problems: Vec<FileProblem> },
     #[error("{format} is not a format that is known here")]
     UnknownFormat { format: String },
+    /// With the exit code of hop-client, to which this is no usage error.
+    #[error("piping/redirection only allowed for BLOB and JSON formats; name the {format} files to publish")]
+    NoLines { format: String },
     #[error("cannot look for files in {}: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
     #[error("{} is no pattern: {source}", path.display())]
