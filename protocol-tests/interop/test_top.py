@@ -226,7 +226,7 @@ def test_no_colour_where_none_is_wanted(kafka, ours, plain):
 
 
 def test_nothing_is_drawn_where_nobody_can_be_asked(ours):
-    with Terminal(ours, "top", "--no-auth", "kafka://localhost:1") as terminal:
+    with Terminal(ours, "top", "--no-auth", "kafka://localhost:1", NO_COLOR="1") as terminal:
         while not terminal.read():
             pass
         assert terminal.process.wait(10) == 1
