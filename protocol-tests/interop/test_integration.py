@@ -110,6 +110,14 @@ def test_other_shells_have_completions(ours, shell, begins):
     assert {"BLOB", "CIRCULAR", "JSON", "VOEVENT"} <= {line.split("\t")[0].split(":")[0] for line in asked.lines}
 
 
+@pytest.mark.parametrize("command", ["auth", "publish", "subscribe", "list-topics", "offsets", "top"])
+def test_help_is_short_or_long_and_has_examples(ours, command):
+    short, long = ours.run(command, "-h").ok().text, ours.run(command, "--help").ok().text
+    for text in (short, long):
+        assert "Usage: hop " + command in text and f"Examples:\n  hop {command} " in text
+    assert len(short.splitlines()) < len(long.splitlines()) or command in ("auth", "offsets")
+
+
 def test_each_command_has_a_manual_page(ours, tmp_path):
     pages = tmp_path / "man1"
     listed = ours.run("man", pages).ok().lines

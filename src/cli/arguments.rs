@@ -3,6 +3,7 @@
 #[cfg(feature = "broker")]
 mod broker;
 mod delimiter;
+mod examples;
 mod groups;
 mod listen_address;
 mod moment;
@@ -22,6 +23,7 @@ use clap_complete::engine::ArgValueCompleter;
 #[cfg(feature = "broker")]
 pub(super) use self::broker::BrokerArguments;
 pub(super) use self::delimiter::Delimiter;
+use self::examples::with_examples;
 pub(super) use self::groups::{GroupOf, LagArguments, OffsetsAction, OffsetsArguments};
 pub(super) use self::listen_address::ListenAddress;
 pub(super) use self::moment::Moment;
@@ -287,9 +289,10 @@ impl From<Start> for StartPosition {
 
 /// The whole definition, with the formats that there are.
 pub(super) fn command(registry: &Registry) -> clap::Command {
-    Arguments::command().mut_subcommand("publish", |publish| {
+    let command = Arguments::command().mut_subcommand("publish", |publish| {
         publish.mut_arg("format", |format| format.value_parser(PossibleValuesParser::new(registry.names())))
-    })
+    });
+    with_examples(command)
 }
 
 /// Parses the command line; help, version and usage errors come back as the error.
