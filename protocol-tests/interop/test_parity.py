@@ -8,6 +8,7 @@ and why; then they must differ.
 
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,7 +20,6 @@ from parity.sides import Ours, Pair, Theirs
 from support import ROOT, find_program, publish
 
 CASES = [case for module in (command_line, credentials, listing, publishing, subscribing) for case in module.CASES]
-
 
 # Python's hop waits for a second before it says that a topic has ended: several cases wait at once.
 WORKERS = 6
@@ -51,6 +51,19 @@ def test_parity(outcomes, case):
     wrong = explain(case, theirs, ours)
     said = [f"hop-client said {theirs['said']}", f"ours said {ours['said']}"]
     assert not wrong, "\n".join([case.command, *wrong, *said])
+
+
+def test_hop_client_kept_warm_does_what_it_does_when_it_is_started(kafka, tmp_path):
+    path = Path(sys.executable).with_name("hop")
+    names = ["help", "version", "format-unknown", "unknown-command-without-credential", "list-three", "list-broken-toml",
+             "add-first", "asked-through-a-pipe", "subscribe-json", "subscribe-json-malformed", "publish-lines-json",
+             "topics-one", "url-another-scheme-publish"]
+    assert set(names) <= {case.name for case in CASES}
+    warm = Theirs(path, 1)
+    started = Pair(kafka, Ours(path), warm)
+    for case in [case for case in CASES if case.name in names]:
+        assert explain(replace(case, differs={}), *started.run(case, tmp_path / case.name)) == [], case.name
+    warm.stop()
 
 
 def test_every_difference_is_in_the_readme():
