@@ -11,6 +11,9 @@ import pytest
 
 from support import PATIENCE, ROOT, Kafka, wait_for_lines
 
+# What is tried here is this client's own doing, whichever Kafka it meets.
+pytestmark = pytest.mark.newest_kafka
+
 MESSAGES = 40_000
 NODES = 3
 

@@ -16,6 +16,9 @@ from own_broker import OwnBroker
 from support import PATIENCE
 from watching import Reader, wait_until
 
+# What is tried here is this client's own doing, whichever Kafka it meets.
+pytestmark = pytest.mark.newest_kafka
+
 HEALTH = ["--health", "127.0.0.1:0"]
 
 

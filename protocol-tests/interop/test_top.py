@@ -17,6 +17,9 @@ from confluent_kafka.admin import AdminClient
 
 from support import PATIENCE, interrupt
 
+# What is tried here is this client's own doing, whichever Kafka it meets.
+pytestmark = pytest.mark.newest_kafka
+
 # Often enough that nothing is waited for long.
 OFTEN = ["--interval", "0.2"]
 OPEN = "\x1b[?1049h\x1b[?25l"
