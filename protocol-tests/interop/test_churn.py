@@ -13,6 +13,7 @@ import subprocess
 import time
 
 import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from churn.members import Setting, Slot, build_group_member, java_command
@@ -62,6 +63,7 @@ def test_a_group_loses_nothing_and_doubles_only_what_a_crash_left_uncommitted(ki
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     topic = cluster.new_topic(PARTITIONS, min_insync_replicas=2)
+    wait_for_leaders(cluster, topic)
     group_member, hop, libraries = programs
     setting = Setting(cluster.plaintext, topic, name, protocol, assignors, SESSION_MS, HEARTBEAT_MS,
                       group_member, hop, java_command(libraries, cluster.directory), folder)
@@ -84,6 +86,26 @@ def group_name(cluster, kind):
         name = f"churn-{kind}-{time.time_ns()}"
         if coordinator(cluster, name) != "1":
             return name
+
+
+def wait_for_leaders(cluster, topic):
+    """Until each node knows the topic: all of them lead some of its partitions."""
+    deadline = time.monotonic() + PATIENCE
+    consumer = Consumer({"bootstrap.servers": cluster.plaintext, "group.id": "nobody"})
+    try:
+        for partition in range(PARTITIONS):
+            while not is_led(consumer, TopicPartition(topic, partition)):
+                assert time.monotonic() < deadline, f"nobody leads partition {partition} of {topic}"
+                time.sleep(0.1)
+    finally:
+        consumer.close()
+
+
+def is_led(consumer, partition):
+    try:
+        return consumer.get_watermark_offsets(partition, 5) == (0, 0)
+    except KafkaException:
+        return False
 
 
 def slots(kind):

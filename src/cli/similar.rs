@@ -62,7 +62,9 @@ fn unwritten_topic(failure: &PublishFailure) -> Option<&str> {
 async fn similar_topic(connection: Connection, url: &str, missing: &str) -> Option<String> {
     let client = connect(&connection).ok()?.client(url).await.ok()?;
     let topics = client.list_topics().await.ok()?;
-    most_similar(missing, topics.iter().map(|topic| &*topic.name)).map(str::to_owned)
+    // One that has come into being meanwhile is no suggestion.
+    let others = topics.iter().map(|topic| &*topic.name).filter(|topic| *topic != missing);
+    most_similar(missing, others).map(str::to_owned)
 }
 
 fn most_similar<'a>(missing: &str, topics: impl Iterator<Item = &'a str>) -> Option<&'a str> {
