@@ -100,6 +100,17 @@ def test_bash_completes_topics_of_the_broker(kafka, bash, plain):
     assert bash("hop subscribe kafka://localhost:1/x").endswith("kafka://localhost:1/x@MARK@")
 
 
+@pytest.mark.parametrize("option, variables, is_anonymous", [
+    ([], {"HOP_NO_AUTH": "yes"}, True), ([], {"HOP_NO_AUTH": "no"}, False), ([b"--no-auth"], {}, True)])
+def test_words_that_are_no_text_are_completed_around(ours, kafka, plain, option, variables, is_anonymous):
+    topic = kafka.new_topic()
+    url = f"kafka://{plain.broker}/{topic}"
+    words = [b"hop", b"subscribe", b"--filter", b"\xff", *option, url[:-1].encode()]
+    asked = {"HOP_COMPLETE": "bash", "_CLAP_COMPLETE_INDEX": str(len(words) - 1), **variables}
+    done = subprocess.run([ours.path, b"--", *words], env={**ours.environment(), **asked}, capture_output=True, check=True)
+    assert done.stdout.decode().split() == ([url] if is_anonymous else []) and done.stderr == b""
+
+
 @pytest.mark.parametrize("shell, begins", [("zsh", "#compdef hop"), ("fish", "complete --keep-order"), ("elvish", "\n"),
                                            ("powershell", "\nRegister-ArgumentCompleter")])
 def test_other_shells_have_completions(ours, shell, begins):

@@ -73,33 +73,32 @@ def test_a_signal_ends_it_between_two_messages_while_there_is_more(kafka, ours, 
     assert set(lines) == {message} and printed.endswith(b"\n") and len(lines) < 60_000
 
 
-def test_ctrl_c_while_nobody_reads_the_pipe(kafka, ours, plain):
-    topic = kafka.new_topic()
-    # As in a pager: what it prints fills the pipe, and it waits for room.
-    kafka.produce(topic, ["x" * 1000] * 2000, linger_ms=20)
-    subscribe = ours.start("subscribe", *plain.options, "-s", "EARLIEST", plain.url(topic),
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert next_line(subscribe)
-    time.sleep(0.5)
-    ends_within_a_second(subscribe)
-
-
-def test_a_signal_that_comes_twice_at_once_is_one(kafka, ours, plain):
+@pytest.fixture
+def stuck(kafka, ours, plain):
+    """A subscriber that waits for room in a pipe which nobody reads, as in a pager."""
     topic = kafka.new_topic()
     kafka.produce(topic, ["x" * 1000] * 2000, linger_ms=20)
     subscribe = ours.start("subscribe", *plain.options, "-s", "EARLIEST", plain.url(topic),
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert next_line(subscribe)
     time.sleep(0.5)
+    return subscribe
+
+
+def test_ctrl_c_while_nobody_reads_the_pipe(stuck):
+    ends_within_a_second(stuck)
+
+
+def test_a_signal_that_comes_twice_at_once_is_one(stuck):
     # As `timeout` does it: to its child, and to the group that the child is in.
     for _ in range(2):
-        subscribe.send_signal(signal.SIGINT)
-        wait_until(lambda: not pending_signals(subscribe))
+        stuck.send_signal(signal.SIGINT)
+        wait_until(lambda: not pending_signals(stuck))
         time.sleep(0.02)
-    assert subscribe.poll() is None
+    assert stuck.poll() is None
     # Once somebody reads again, it ends with what it had printed.
-    subscribe.stdout.read()
-    assert subscribe.wait(10) == 0
+    stuck.stdout.read()
+    assert stuck.wait(10) == 0
 
 
 def test_ctrl_c_while_connecting(kafka, ours):

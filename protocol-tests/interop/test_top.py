@@ -26,7 +26,19 @@ OPEN = "\x1b[?1049h\x1b[?25l"
 CLOSE = "\x1b[?25h\x1b[?1049l"
 
 
-class Terminal:
+class Running:
+    """A command that has ended when its test has."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+class Terminal(Running):
     """A terminal of its own, in which a command runs."""
 
     def __init__(self, program, *arguments, lines=24, columns=80, **variables):
@@ -39,13 +51,8 @@ class Terminal:
         os.close(inside)
         self.written = ""
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+    def __exit__(self, *how):
+        super().__exit__(*how)
         os.close(self.terminal)
 
     def resize(self, lines, columns):
@@ -93,7 +100,7 @@ def cells(lines, topic):
     return next((line.split() for line in lines if line.split()[:1] == [topic]), [])
 
 
-class Lines:
+class Lines(Running):
     """The command where it does not write to a terminal."""
 
     def __init__(self, program, *arguments):
@@ -119,13 +126,10 @@ class Lines:
         assert (self.process.returncode, rest) == (0, b"")
         return said.decode().splitlines()
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
+    def __exit__(self, *how):
+        super().__exit__(*how)
+        self.process.stdout.close()
+        self.process.stderr.close()
 
 
 class Watched:

@@ -376,21 +376,26 @@ async fn a_cable_that_is_pulled_is_noticed() {
     }
 }
 
-#[tokio::test]
-async fn a_login_is_renewed_before_it_ends() {
-    let broker = Broker::builder()
-        .user("u", "p".to_owned())
-        .session_lifetime(Duration::from_millis(1500))
-        .topic("t", 1)
-        .start()
-        .await
-        .unwrap();
+/// A broker that knows `u` and `v` and takes a login for no longer than this, and two clients of `u`: on one connection, what
+/// is written waits behind a fetch that waits, and may then come too late.
+async fn with_short_logins(lifetime: Duration) -> (Broker, Client, Client) {
+    let users = Broker::builder().user("u", "p".to_owned()).user("v", "q".to_owned());
+    let broker = users.session_lifetime(lifetime).topic("t", 1).start().await.unwrap();
     let connect = || {
         let sasl = Sasl::scram_sha_512("u", "p".into());
         Client::builder().bootstrap(&broker.bootstrap()).sasl(sasl).connect()
     };
-    // On one connection, what is written waits behind a fetch that waits, and may then come too late.
     let (writing, reading) = (connect().await.unwrap(), connect().await.unwrap());
+    (broker, writing, reading)
+}
+
+fn connections_of(client: &Client) -> u64 {
+    client.metrics().iter().map(|broker| broker.connections).sum()
+}
+
+#[tokio::test]
+async fn a_login_is_renewed_before_it_ends() {
+    let (_broker, writing, reading) = with_short_logins(Duration::from_millis(1500)).await;
     let producer = writing.producer().build().unwrap();
     let mut consumer = reader(&reading).await;
     let started = Instant::now();
@@ -402,26 +407,13 @@ async fn a_login_is_renewed_before_it_ends() {
     }
     // The broker ends the connection of a login that has ended.
     for client in [writing, reading] {
-        let connections: u64 = client.metrics().iter().map(|broker| broker.connections).sum();
-        assert_eq!(connections, 1, "renewed in place");
+        assert_eq!(connections_of(&client), 1, "renewed in place");
     }
 }
 
 #[tokio::test]
 async fn reading_goes_on_as_another_user() {
-    let broker = Broker::builder()
-        .user("u", "p".to_owned())
-        .user("v", "q".to_owned())
-        .session_lifetime(Duration::from_millis(1000))
-        .topic("t", 1)
-        .start()
-        .await
-        .unwrap();
-    let connect = || {
-        let sasl = Sasl::scram_sha_512("u", "p".into());
-        Client::builder().bootstrap(&broker.bootstrap()).sasl(sasl).connect()
-    };
-    let (writing, reading) = (connect().await.unwrap(), connect().await.unwrap());
+    let (_broker, writing, reading) = with_short_logins(Duration::from_millis(1000)).await;
     let producer = writing.producer().build().unwrap();
     let mut consumer = reader(&reading).await;
     write(&producer, 0..1).await;
@@ -438,8 +430,7 @@ async fn reading_goes_on_as_another_user() {
         number += 1;
     }
     for client in [writing, reading] {
-        let connections: u64 = client.metrics().iter().map(|broker| broker.connections).sum();
-        assert_eq!(connections, 2, "the login of the new user is renewed in place");
+        assert_eq!(connections_of(&client), 2, "the login of the new user is renewed in place");
     }
 }
 

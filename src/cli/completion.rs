@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{self, CompleteEnv, EnvCompleter, Shells};
 use tokio::runtime;
@@ -148,13 +149,20 @@ fn topics(typed: &str, visible: &[String]) -> Vec<String> {
 }
 
 fn visible_topics(broker: &str) -> Option<Vec<String>> {
-    // What was typed is among this program's own arguments.
-    let anonymous =
-        std::env::var_os("HOP_NO_AUTH").is_some() || std::env::args().any(|word| word == "--no-auth");
-    let stream = if anonymous { Stream::anonymous() } else { Stream::new(credentials()?) };
+    let stream = if is_anonymous() { Stream::anonymous() } else { Stream::new(credentials()?) };
     let runtime = runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let listed = runtime.block_on(async { timeout(PATIENCE, stream.list_topics(broker)).await });
     Some(listed.ok()?.ok()?.iter().map(|topic| topic.name.to_string()).collect())
+}
+
+/// Whether the command that is being typed is to use no credential: it is among this program's own arguments.
+fn is_anonymous() -> bool {
+    let says_so = |value: OsString| {
+        let value = BoolishValueParser::new().parse_ref(&clap::Command::new(NAME), None, &value);
+        value.unwrap_or_default()
+    };
+    std::env::var_os("HOP_NO_AUTH").is_some_and(says_so)
+        || std::env::args_os().any(|word| word == "--no-auth")
 }
 
 /// As `hop auth remove` takes them: a user alone, where it has one credential only.

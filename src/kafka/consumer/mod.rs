@@ -44,6 +44,7 @@ pub use self::outage::Interruption;
 pub use self::policy::{OutOfRange, StartOffset};
 pub use self::requests::Isolation;
 pub use self::stream::RecordStream;
+pub(crate) use self::stream::{OneByOne, Source};
 
 pub(super) use self::message::Unpacked;
 

@@ -2,74 +2,104 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
 use super::{ConsumedRecord, Consumer};
 use crate::kafka::error::Error;
 
-type Item = Result<ConsumedRecord, Error>;
-/// A consumer that waits, and what it waited for.
-type Waiting = Pin<Box<dyn Future<Output = (Box<Consumer>, Option<Item>)> + Send>>;
-
 /// The records that a [`Consumer`] hands over, one by one; made by [`Consumer::into_stream`].
 ///
 /// It ends where [`Consumer::next`] returns `None`; after an error it goes on where it can. Dropping it is dropping the
 /// consumer.
+#[derive(Debug)]
 #[must_use = "a stream does nothing until it is polled"]
-pub struct RecordStream(State);
-
-enum State {
-    Idle(Box<Consumer>),
-    /// Only who waits pays for a future that can be kept.
-    Waiting(Waiting),
-    Ended,
-}
+pub struct RecordStream(OneByOne<Consumer>);
 
 impl RecordStream {
     pub(super) fn new(consumer: Consumer) -> Self {
-        Self(State::Idle(Box::new(consumer)))
+        Self(OneByOne::new(consumer))
     }
 }
 
 impl Stream for RecordStream {
-    type Item = Item;
+    type Item = Result<ConsumedRecord, Error>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
-        loop {
-            match &mut self.0 {
-                State::Idle(consumer) => {
-                    if let Some(at_hand) = consumer.next_at_hand() {
-                        return Poll::Ready(at_hand);
-                    }
-                    let State::Idle(mut consumer) = std::mem::replace(&mut self.0, State::Ended) else {
-                        return Poll::Ready(None);
-                    };
-                    self.0 = State::Waiting(Box::pin(async move {
-                        let item = consumer.next().await.transpose();
-                        (consumer, item)
-                    }));
-                }
-                State::Waiting(waiting) => {
-                    let (consumer, item) = ready!(waiting.as_mut().poll(cx));
-                    self.0 = if item.is_some() { State::Idle(consumer) } else { State::Ended };
-                    return Poll::Ready(item);
-                }
-                State::Ended => return Poll::Ready(None),
-            }
-        }
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next(cx)
     }
 }
 
-impl fmt::Debug for RecordStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.0 {
-            State::Idle(consumer) => return f.debug_tuple("RecordStream").field(consumer).finish(),
-            State::Waiting(_) => "waiting",
-            State::Ended => "ended",
+impl Source for Consumer {
+    type Item = Result<ConsumedRecord, Error>;
+
+    async fn take_next(&mut self) -> Option<Self::Item> {
+        self.next().await.transpose()
+    }
+}
+
+/// What hands over one thing after the other.
+pub(crate) trait Source: fmt::Debug + Send + 'static {
+    type Item: Send;
+
+    /// The next; `None` at the end. Dropping the future loses nothing.
+    fn take_next(&mut self) -> impl Future<Output = Option<Self::Item>> + Send;
+}
+
+/// What a source hands over, for a [`Stream`] of it.
+pub(crate) struct OneByOne<S: Source>(State<S>);
+
+enum State<S: Source> {
+    Idle(Box<S>),
+    Waiting(Waiting<S>),
+    Ended,
+}
+
+/// A source that waits, and what it waited for.
+type Waiting<S> = Pin<Box<dyn Future<Output = (Box<S>, Option<<S as Source>::Item>)> + Send>>;
+
+impl<S: Source> OneByOne<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self(State::Idle(Box::new(source)))
+    }
+
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        if let State::Idle(source) = &mut self.0 {
+            // Only who waits pays for a future that can be kept.
+            let polled = pin!(source.take_next()).poll(cx);
+            match polled {
+                Poll::Ready(Some(item)) => return Poll::Ready(Some(item)),
+                Poll::Ready(None) => self.0 = State::Ended,
+                Poll::Pending => {}
+            }
+        }
+        let mut waiting = match std::mem::replace(&mut self.0, State::Ended) {
+            State::Idle(mut source) => Box::pin(async move {
+                let item = source.take_next().await;
+                (source, item)
+            }),
+            State::Waiting(waiting) => waiting,
+            State::Ended => return Poll::Ready(None),
         };
-        f.debug_tuple("RecordStream").field(&state).finish()
+        let Poll::Ready((source, item)) = waiting.as_mut().poll(cx) else {
+            self.0 = State::Waiting(waiting);
+            return Poll::Pending;
+        };
+        if item.is_some() {
+            self.0 = State::Idle(source);
+        }
+        Poll::Ready(item)
+    }
+}
+
+impl<S: Source> fmt::Debug for OneByOne<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            State::Idle(source) => source.fmt(f),
+            State::Waiting(_) => f.write_str("waiting"),
+            State::Ended => f.write_str("ended"),
+        }
     }
 }
