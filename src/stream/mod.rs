@@ -50,6 +50,8 @@ mod packer;
 mod position;
 mod producer;
 mod robust;
+#[cfg(feature = "http")]
+mod token_command;
 mod topic;
 mod url;
 
