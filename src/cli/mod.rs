@@ -42,6 +42,7 @@ use self::interrupt::Interrupt;
 use self::output::{Output, OutputError};
 use self::similar::with_suggestion;
 use crate::auth::{Auth, LoadError};
+use crate::config::SettingsError;
 use crate::kafka;
 use crate::models::Registry;
 use crate::stream::{NextError, OpenError, Stream, WriteError};
@@ -101,6 +102,8 @@ enum Failure {
     #[error(transparent)]
     Auth(#[from] auth::AuthFailure),
     #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
     Publish(#[from] publish::PublishFailure),
     #[error(transparent)]
     Store(#[from] subscribe::StoreError),
@@ -120,7 +123,7 @@ enum Failure {
 fn execute(arguments: Arguments, registry: Registry) -> Outcome {
     match arguments.command {
         Command::Version => version(),
-        Command::Configure { action } => configure::run(&action),
+        Command::Configure(arguments) => configure::run(&arguments),
         Command::Auth(arguments) => auth::run(arguments),
         Command::Lag(arguments) => block_on(|interrupt| lag::run(arguments, interrupt)),
         Command::Offsets(arguments) => block_on(|interrupt| offsets::run(arguments, interrupt)),
@@ -185,6 +188,7 @@ fn version() -> Outcome {
 fn level(arguments: &Arguments) -> Level {
     let verbosity = match &arguments.command {
         Command::Auth(arguments) => Some(arguments.verbosity),
+        Command::Configure(arguments) => Some(arguments.verbosity),
         Command::Publish(arguments) => Some(arguments.verbosity),
         Command::Subscribe(arguments) => Some(arguments.verbosity),
         #[cfg(feature = "broker")]
@@ -192,7 +196,6 @@ fn level(arguments: &Arguments) -> Level {
         #[cfg(feature = "broker")]
         Command::Demo => None,
         Command::Completions { .. }
-        | Command::Configure { .. }
         | Command::Doctor(_)
         | Command::Lag(_)
         | Command::ListTopics(_)
