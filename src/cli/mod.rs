@@ -33,12 +33,15 @@ mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tracing::Level;
 
 use self::arguments::{Arguments, Command, Connection};
 use self::color::{Tone, paint};
-use self::interrupt::Interrupt;
+#[cfg(feature = "broker")]
+use self::interrupt::GRACE_OF_A_BROKER;
+use self::interrupt::{GRACE, Interrupt};
 use self::output::{Output, OutputError};
 use self::similar::with_suggestion;
 use crate::auth::{Auth, LoadError};
@@ -155,7 +158,9 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
             with_suggestion(outcome, connection, &url, &interrupt).await
         }),
         #[cfg(feature = "broker")]
-        Command::Broker(arguments) => block_on(|interrupt| broker::run(arguments, interrupt)),
+        Command::Broker(arguments) => {
+            block_on_within(GRACE_OF_A_BROKER, |interrupt| broker::run(arguments, interrupt))
+        }
         #[cfg(feature = "broker")]
         Command::Demo => demo::run(),
     }
@@ -163,9 +168,14 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
 
 /// Runs a command that talks to brokers. One thread does it all: the work is waiting and copying.
 fn block_on(command: impl AsyncFnOnce(Interrupt) -> Outcome) -> Outcome {
+    block_on_within(GRACE, command)
+}
+
+/// The same, with so much time to end when a signal asks for it.
+fn block_on_within(grace: Duration, command: impl AsyncFnOnce(Interrupt) -> Outcome) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let outcome = runtime.block_on(command(Interrupt::listen()));
+    let outcome = runtime.block_on(command(Interrupt::listen(grace)));
     // A thread may be waiting for a line of standard input that never comes.
     runtime.shutdown_background();
     outcome
