@@ -14,6 +14,7 @@
 //! | `gcntextnotice` | [`GcnTextNotice`] | lines of `NAME: value` | the same bytes |
 //! | `json` | [`JsonBlob`] | JSON | JSON |
 //! | `blob` | [`Blob`] | any bytes | the same bytes |
+//! | `external` | [`External`] | JSON: a `url` | the same |
 //!
 //! Others are added at run time by implementing [`Format`] and [`MessageModel`]; the [`Registry`] that holds them is
 //! a value that is passed down, so two parts of a program may know different formats.
@@ -35,6 +36,7 @@
 mod blob;
 mod circular;
 mod error;
+mod external;
 mod format;
 mod json;
 pub mod python_json;
@@ -52,6 +54,7 @@ use serde_json::Value;
 pub use blob::Blob;
 pub use circular::GcnCircular;
 pub use error::{ModelError, XmlError};
+pub use external::External;
 pub use format::Format;
 pub use json::JsonBlob;
 pub use registry::{DecodeWarning, Decoded, Registry};

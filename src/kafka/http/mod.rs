@@ -4,6 +4,8 @@
 //! hyper, on the TCP and TLS that brokers are reached with. Redirects are not followed: a credential goes where it was
 //! meant to go, or nowhere. Answers are read up to a bound that the caller states.
 
+mod login;
+
 use std::fmt;
 use std::future::Future;
 use std::str::FromStr;
@@ -14,16 +16,18 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderValue};
+use hyper::http::request::Builder;
 use hyper::http::uri::{Scheme, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
-pub(crate) use hyper::http::request::Builder as RequestBuilder;
+pub(crate) use self::login::ask_as;
 pub(crate) use hyper::{Method, Request, Response, StatusCode, header};
 
 use super::address::Address;
 use super::error::{ConnectError, Step};
 use super::printable::printable;
+use super::sasl::TokenError;
 use super::tls::{Tls, TlsError};
 use super::transport::Transport;
 
@@ -149,7 +153,7 @@ impl HttpConnection {
     /// Dropping the future leaves the connection unusable.
     pub(crate) async fn ask(
         &mut self,
-        request: RequestBuilder,
+        request: Builder,
         body: Bytes,
         most: usize,
     ) -> Result<Response<Bytes>, HttpError> {
@@ -175,11 +179,6 @@ impl HttpConnection {
     /// Whether another request may go this way.
     pub(crate) fn is_open(&self) -> bool {
         !self.sender.is_closed()
-    }
-
-    /// Where it leads.
-    pub(crate) fn url(&self) -> &HttpUrl {
-        &self.url
     }
 }
 
@@ -238,6 +237,8 @@ enum Failure {
     TooLarge { most: usize },
     #[error("it answers {status}{}", explanation(said))]
     Status { status: StatusCode, said: String },
+    #[error("there is no token to say who asks: {0}")]
+    Token(TokenError),
     #[error("{reason}")]
     Answer { reason: String },
 }
@@ -269,6 +270,10 @@ impl HttpError {
         Self::new(url, Failure::Answer { reason: reason.into() })
     }
 
+    fn token(url: &HttpUrl, error: TokenError) -> Self {
+        Self::new(url, Failure::Token(error))
+    }
+
     /// Whether the same request may succeed later: not where the service understood and said no.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
@@ -276,6 +281,7 @@ impl HttpError {
             Failure::Resolve(_) | Failure::Tcp(_) | Failure::Silent { .. } | Failure::Broken(_) => true,
             Failure::Tls(source) => matches!(**source, TlsError::HungUp | TlsError::Broken { .. }),
             Failure::Connect(source) => source.is_retriable(),
+            Failure::Token(source) => source.is_retriable(),
             Failure::Status { status, .. } => {
                 status.is_server_error()
                     || matches!(*status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)

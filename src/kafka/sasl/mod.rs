@@ -111,6 +111,27 @@ impl Sasl {
         }
     }
 
+    /// Whether the password stays here, and only proofs of it are sent.
+    #[cfg(feature = "http")]
+    pub(super) fn is_scram(&self) -> bool {
+        matches!(self.mechanism, Mechanism::Scram(_))
+    }
+
+    /// Whether it is a token that is sent.
+    #[cfg(feature = "http")]
+    pub(super) fn is_token(&self) -> bool {
+        self.mechanism == Mechanism::OauthBearer
+    }
+
+    /// The token, where there is one.
+    #[cfg(feature = "http")]
+    pub(super) fn token(&self) -> Option<SecretString> {
+        match &self.tokens {
+            Some(tokens) => tokens.newest(),
+            None => self.is_token().then(|| self.secret.clone()),
+        }
+    }
+
     /// When what it logs in with ends, where that is known.
     pub(super) fn ends_at(&self) -> Option<Instant> {
         self.tokens.as_ref().and_then(|tokens| tokens.ends_at())
