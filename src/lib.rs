@@ -34,7 +34,7 @@
 //! | --- | --- | --- |
 //! | `cli` | yes | the `hop` command line, in [`cli`](https://docs.rs/hop-client) and as a program |
 //! | `broker` | yes | a broker, in [`broker`](https://docs.rs/hop-client) and as `hop broker` and `hop demo` |
-//! | `http` | yes | tokens from an OpenID Connect provider ([`kafka::Oidc`](https://docs.rs/hop-client)) or from a command |
+//! | `http` | with `cli` | tokens from an OpenID Connect provider or from a command, and messages too large for a topic |
 //! | `share-groups` | no | `kafka::ShareConsumer`: groups that share records (KIP-932), of Kafka 4.2 and later |
 //!
 //! A library wants none of them, or the broker for its tests: `default-features = false`.

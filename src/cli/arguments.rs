@@ -4,6 +4,7 @@
 mod broker;
 mod delimiter;
 mod examples;
+mod external;
 mod groups;
 mod listen_address;
 mod moment;
@@ -24,6 +25,7 @@ use clap_complete::engine::ArgValueCompleter;
 pub(super) use self::broker::BrokerArguments;
 pub(super) use self::delimiter::Delimiter;
 use self::examples::with_examples;
+pub(super) use self::external::ExternalMessages;
 pub(super) use self::groups::{GroupOf, LagArguments, OffsetsAction, OffsetsArguments};
 pub(super) use self::listen_address::ListenAddress;
 pub(super) use self::moment::Moment;
@@ -243,6 +245,9 @@ pub(super) struct TailArguments {
 
     #[command(flatten)]
     pub(super) printing: Printing,
+
+    #[command(flatten)]
+    pub(super) external: ExternalMessages,
 
     /// Print test messages too
     #[arg(short, long)]

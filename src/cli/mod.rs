@@ -45,10 +45,10 @@ use self::interrupt::{GRACE, Interrupt};
 use self::output::{Output, OutputError};
 use self::similar::with_suggestion;
 use crate::auth::{Auth, LoadError};
-use crate::config::SettingsError;
+use crate::config::{Paths, Settings, SettingsError};
 use crate::kafka;
 use crate::models::Registry;
-use crate::stream::{NextError, OpenError, Stream, WriteError};
+use crate::stream::{LargeMessages, NextError, OpenError, Stream, WriteError};
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -185,6 +185,13 @@ fn block_on_within(grace: Duration, command: impl AsyncFnOnce(Interrupt) -> Outc
 fn connect(connection: &Connection) -> Result<Stream, Failure> {
     let stream = if connection.no_auth { Stream::anonymous() } else { Stream::new(Auth::load()?) };
     Ok(stream.connect_timeout(connection.connect_timeout))
+}
+
+/// The same, with what the general settings say about messages that are too large for a topic.
+fn connect_for_messages(connection: &Connection, large: LargeMessages) -> Result<Stream, Failure> {
+    let stream = connect(connection)?;
+    let settings = Settings::load(&Paths::from_environment().map_err(SettingsError::from)?)?;
+    Ok(stream.large_messages(large.fetch(settings.fetch_external).keep(settings.automatic_offload)))
 }
 
 fn version() -> Outcome {

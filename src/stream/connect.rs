@@ -7,6 +7,9 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::consumer::ReaderBuilder;
+use super::keeping::Keeping;
+#[cfg(feature = "http")]
+use super::large::{LargeMessages, Store};
 use super::producer::WriterBuilder;
 use super::robust::RobustWriterBuilder;
 #[cfg(feature = "http")]
@@ -28,6 +31,8 @@ pub struct Stream {
     credentials: Option<Arc<Credentials>>,
     registry: Arc<Registry>,
     connect_timeout: Duration,
+    #[cfg(feature = "http")]
+    large: LargeMessages,
 }
 
 impl Stream {
@@ -47,6 +52,8 @@ impl Stream {
             credentials: None,
             registry: Arc::new(Registry::standard()),
             connect_timeout: Duration::from_secs(10),
+            #[cfg(feature = "http")]
+            large: LargeMessages::default(),
         }
     }
 
@@ -61,6 +68,14 @@ impl Stream {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// What is done about messages that are too large for a topic.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn large_messages(mut self, large: LargeMessages) -> Self {
+        self.large = large;
         self
     }
 
@@ -137,19 +152,43 @@ impl Stream {
 
     /// A client of the cluster that the URL names, and the user that it is for.
     pub(super) async fn connect(&self, url: &HopUrl) -> Result<(Client, Option<String>), OpenError> {
+        let auth = self.credential(url)?;
+        let (tls, sasl) = access(auth, url)?;
+        Ok((self.client_for(url, tls, sasl).await?, auth.map(|auth| auth.username().to_owned())))
+    }
+
+    /// The same, and what keeps messages that are too large for a topic.
+    pub(super) async fn connect_with_store(
+        &self,
+        url: &HopUrl,
+    ) -> Result<(Client, Option<String>, Keeping), OpenError> {
+        let auth = self.credential(url)?;
+        let (tls, sasl) = access(auth, url)?;
+        let client = self.client_for(url, tls.clone(), sasl.clone()).await?;
+        #[cfg(feature = "http")]
+        let keeping = Keeping::new(Store::new(client.clone(), self.large.clone(), tls, sasl));
+        #[cfg(not(feature = "http"))]
+        let keeping = Keeping;
+        Ok((client, auth.map(|auth| auth.username().to_owned()), keeping))
+    }
+
+    async fn client_for(
+        &self,
+        url: &HopUrl,
+        tls: Option<Tls>,
+        sasl: Option<Sasl>,
+    ) -> Result<Client, OpenError> {
         let mut builder = Client::builder()
             .bootstrap(&url.address())
             .topics(url.topics().iter().map(TopicName::shared))
             .connect_timeout(self.connect_timeout);
-        let auth = self.credential(url)?;
-        let (tls, sasl) = access(auth, url)?;
         if let Some(tls) = tls {
             builder = builder.tls(tls);
         }
         if let Some(sasl) = sasl {
             builder = builder.sasl(sasl);
         }
-        Ok((builder.connect().await?, auth.map(|auth| auth.username().to_owned())))
+        Ok(builder.connect().await?)
     }
 
     /// The user whom the broker of a URL would know us as.

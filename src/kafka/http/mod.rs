@@ -165,6 +165,9 @@ impl HttpConnection {
             Some(authority) => authority.as_str(),
             None => "",
         };
+        // hyper says nothing of a body that is empty; services that wait for one would wait.
+        let says_length = request.method_ref().is_some_and(|method| *method == Method::POST);
+        let request = if says_length { request.header(header::CONTENT_LENGTH, size) } else { request };
         let request = request
             .uri(url.target())
             .header(HOST, HeaderValue::from_str(host).map_err(|_| failed(Failure::Unsendable))?)

@@ -346,8 +346,7 @@ mod tests {
             headers,
         };
         assert_eq!(decode(&hex(KEPT)), Ok(kept));
-        let empty =
-            Stored { payload: Bytes::new(), timestamp: 5, key: None, headers: Headers::default() };
+        let empty = Stored { payload: Bytes::new(), timestamp: 5, key: None, headers: Headers::default() };
         assert_eq!(decode(&hex(WITH_MORE)), Ok(empty), "what is not ours is passed over");
     }
 

@@ -11,8 +11,9 @@ mod document;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -20,10 +21,11 @@ use tokio::sync::OnceCell;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use self::document::{DocumentError, Stored};
-use super::headers::{FORMAT, ID, TEST};
+use self::document::Stored;
+use super::headers::{FORMAT, Header, ID, TEST};
 use super::message::RawMessage;
 use super::packer::{Outgoing, Packer};
+use crate::kafka::admin::ConfigResource;
 use crate::kafka::http::{HttpUrl, Method, ask_as};
 use crate::kafka::{self, Client, HttpError, HttpUrlError, Sasl, StartOffset, Tls};
 use crate::models::External;
@@ -34,6 +36,14 @@ const METADATA_TOPIC: &str = "sys.metadata";
 const ENDPOINT: &str = "LargeMessageUploadEndpoint";
 /// What the service says after it has taken a message.
 const MOST_REPLY_BYTES: usize = 64 * 1024;
+/// No topic takes less than this.
+const FITS_EVERYWHERE: usize = 16 * 1024;
+/// The setting of a topic that says how much it takes.
+const LIMIT: &str = "max.message.bytes";
+/// Operators change it now and then.
+const LIMIT_IS_GOOD_FOR: Duration = Duration::from_secs(30 * 60);
+/// What a record and its batch need besides what is in it.
+const OVERHEAD: usize = 70;
 /// A service that is out of reach is asked again after each of these.
 const RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
@@ -104,16 +114,76 @@ pub(super) struct Store {
     login: Option<Sasl>,
     /// What the broker says, once it was asked.
     named: OnceCell<Option<HttpUrl>>,
+    /// How much topics take, and when that was asked.
+    limits: Mutex<HashMap<String, (Instant, usize)>>,
 }
 
 impl Store {
     /// Asks nobody yet.
-    pub(super) fn new(client: Client, settings: LargeMessages, tls: Option<Tls>, login: Option<Sasl>) -> Self {
-        Self { client, settings, tls: tls.unwrap_or_default(), login, named: OnceCell::new() }
+    pub(super) fn new(
+        client: Client,
+        settings: LargeMessages,
+        tls: Option<Tls>,
+        login: Option<Sasl>,
+    ) -> Self {
+        Self {
+            client,
+            settings,
+            tls: tls.unwrap_or_default(),
+            login,
+            named: OnceCell::new(),
+            limits: Mutex::default(),
+        }
+    }
+
+    /// Whether messages are fetched.
+    pub(super) fn fetches(&self) -> bool {
+        self.settings.fetch
+    }
+
+    /// Whether a message is to be kept elsewhere. Small ones fit everywhere, and nobody is asked.
+    pub(super) async fn is_too_large(
+        &self,
+        topic: &str,
+        message: &Outgoing,
+    ) -> Result<bool, LargeMessageError> {
+        let size = estimated_size(message);
+        Ok(self.settings.keep && size > FITS_EVERYWHERE && size > self.limit(topic).await?)
+    }
+
+    /// How large a batch of the topic may be, as far as this user may know.
+    async fn limit(&self, topic: &str) -> Result<usize, LargeMessageError> {
+        let known = |limits: &HashMap<String, (Instant, usize)>| limits.get(topic).copied();
+        let limits = || self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((asked, limit)) = known(&limits())
+            && asked.elapsed() < LIMIT_IS_GOOD_FOR
+        {
+            return Ok(limit);
+        }
+        let answers = self.client.admin().describe_configs(&[ConfigResource::topic(topic)]).await?;
+        let limit = match answers.into_iter().next() {
+            Some((_, Ok(settings))) => {
+                let setting = settings.iter().find(|setting| setting.name == LIMIT);
+                setting.and_then(|setting| setting.value.as_ref()?.parse().ok()).unwrap_or(usize::MAX)
+            }
+            Some((_, Err(kafka::Error::NotAuthorized { .. }))) => {
+                tracing::warn!(topic, "this user may not know how much the topic takes");
+                usize::MAX
+            }
+            // Writing to it will say the same.
+            Some((_, Err(kafka::Error::UnknownTopic { .. }))) | None => return Ok(usize::MAX),
+            Some((_, Err(error))) => return Err(error.into()),
+        };
+        limits().insert(topic.to_owned(), (Instant::now(), limit));
+        Ok(limit)
     }
 
     /// The message that this one stands for: where it stood on the topic, and all else as it was sent.
-    pub(super) async fn fetch(&self, stands: &RawMessage, external: &External) -> Result<RawMessage, LargeMessageError> {
+    pub(super) async fn fetch(
+        &self,
+        stands: &RawMessage,
+        external: &External,
+    ) -> Result<RawMessage, LargeMessageError> {
         let url: HttpUrl = external.url().parse()?;
         let ours = self.named().await?.is_some_and(|named| named.same_origin(&url));
         let host = url.address().host();
@@ -132,8 +202,10 @@ impl Store {
                 answered => break answered?,
             }
         };
-        let kept = document::decode(answer.body())
-            .map_err(|source| LargeMessageError::Document { url: url.to_string(), reason: source.to_string() })?;
+        let kept = document::decode(answer.body()).map_err(|source| LargeMessageError::Document {
+            url: url.to_string(),
+            reason: source.to_string(),
+        })?;
         let Stored { payload, timestamp, key, headers } = kept;
         Ok(stands.replaced_by(payload, timestamp, key, headers))
     }
@@ -161,9 +233,9 @@ impl Store {
         let test = first(TEST).is_some_and(|header| header.value().is_some_and(|value| value == "true"));
         let packer = Packer { sender: packer.sender.clone(), test, form: packer.form };
         let external = External::new(format!("{base}/msg/{}", id.hyphenated()));
-        let stands = packer.pack(&external).map_err(|error| LargeMessageError::Unkeepable {
-            reason: error.to_string(),
-        })?;
+        let stands = packer
+            .pack(&external)
+            .map_err(|error| LargeMessageError::Unkeepable { reason: error.to_string() })?;
         Ok(Some(stands.placed_as(message)))
     }
 
@@ -182,13 +254,21 @@ impl Store {
     }
 }
 
+/// How much of a batch a message takes, as hop-client reckons.
+fn estimated_size(message: &Outgoing) -> usize {
+    let header = |header: &Header| header.name().len() + header.value().map_or(0, Bytes::len) + 2;
+    let key = message.message_key().map_or(0, Bytes::len);
+    OVERHEAD + message.payload().len() + key + message.headers().map(header).sum::<usize>()
+}
+
 /// The payload of the last message of the metadata topic; `None` where there is none, or this user may not read it.
 async fn last_of_metadata(client: &Client) -> Result<Option<Bytes>, kafka::Error> {
     let topic = client.describe_topics(&[METADATA_TOPIC]).await?;
     if !topic.iter().any(|topic| topic.is_there() && topic.error.is_none()) {
         return Ok(None);
     }
-    let consumer = client.consumer().topics([METADATA_TOPIC]).start_at(StartOffset::Earliest).stop_at_end(true);
+    let consumer =
+        client.consumer().topics([METADATA_TOPIC]).start_at(StartOffset::Earliest).stop_at_end(true);
     let mut consumer = consumer.build().await?;
     let mut last = None;
     while let Some(record) = consumer.next().await? {
@@ -251,6 +331,3 @@ pub enum LargeMessageError {
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
 }
-
-/// A shared store, where there is one.
-pub(super) type Shared = Option<Arc<Store>>;
