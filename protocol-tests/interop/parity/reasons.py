@@ -6,7 +6,7 @@ ABBREVIATION = "options: not abbreviated"
 ANY_CASE = "options: names of formats and positions in any case"
 MORE_OPTIONS = "options: `-p` and others that hop-client 0.13 has not"
 SETTINGS = "`config.toml`: one that is broken is no error"
-MISSING = "`-f AVRO`, `-f EXTERNAL`: not there yet"
+MISSING = "`-f AVRO`: not there yet"
 
 SETTINGS_LAYOUT = "`config.toml`: keeps its layout"
 LAYOUT = "the credential file: keeps its layout"

@@ -105,6 +105,12 @@ impl LargeMessages {
     }
 }
 
+/// Whether the same bytes are the same message twice.
+pub(super) fn reads_alike(bytes: &[u8]) -> bool {
+    let bytes = Bytes::copy_from_slice(bytes);
+    document::decode(&bytes) == document::decode(&bytes)
+}
+
 /// The service of one cluster.
 #[derive(Debug)]
 pub(super) struct Store {
