@@ -1,4 +1,4 @@
-//! What a message means: VOEvents, GCN circulars, text notices, JSON values and plain bytes.
+//! What a message means: VOEvents, GCN circulars, text notices, JSON values, Avro records and plain bytes.
 //!
 //! A message on a topic is a payload and, since hop-client 0.6, a `_format` header that names how to read it. This
 //! module turns such a pair into a model ([`Registry::decode`]), a file into a model ([`Registry::load`]), and a
@@ -14,6 +14,7 @@
 //! | `gcntextnotice` | [`GcnTextNotice`] | lines of `NAME: value` | the same bytes |
 //! | `json` | [`JsonBlob`] | JSON | JSON |
 //! | `blob` | [`Blob`] | any bytes | the same bytes |
+//! | `avro` | [`AvroBlob`] | an Avro object container | the same, uncompressed |
 //!
 //! Others are added at run time by implementing [`Format`] and [`MessageModel`]; the [`Registry`] that holds them is
 //! a value that is passed down, so two parts of a program may know different formats.
@@ -32,6 +33,7 @@
 //! # Ok::<(), hop::models::ModelError>(())
 //! ```
 
+mod avro;
 mod blob;
 mod circular;
 mod error;
@@ -49,6 +51,7 @@ use std::fmt::{self, Debug, Display};
 
 use serde_json::Value;
 
+pub use avro::{AvroBlob, AvroValue};
 pub use blob::Blob;
 pub use circular::GcnCircular;
 pub use error::{ModelError, XmlError};

@@ -140,7 +140,7 @@ pub enum DecodeWarning {
     },
     /// The format is known to hop-client, but this version has no model for it.
     NotYetRead {
-        /// `avro` or `external`.
+        /// `external`.
         name: String,
     },
 }
@@ -149,7 +149,7 @@ impl DecodeWarning {
     fn unknown(name: &str) -> Self {
         // A name is printed and logged, and comes from anybody.
         let short: String = name.chars().take(64).collect();
-        if name.eq_ignore_ascii_case("avro") || name.eq_ignore_ascii_case("external") {
+        if name.eq_ignore_ascii_case("external") {
             return Self::NotYetRead { name: short.to_ascii_lowercase() };
         }
         Self::UnknownFormat { name: short }
@@ -162,16 +162,10 @@ impl fmt::Display for DecodeWarning {
             Self::UnknownFormat { name } => {
                 write!(f, "message format {name:?} is not known; the content is shown as it was sent")
             }
-            Self::NotYetRead { name } if name == "external" => f.write_str(
+            Self::NotYetRead { .. } => f.write_str(
                 "a message too large for Kafka is stored elsewhere, and this version does not fetch it; \
                  its address is shown",
             ),
-            Self::NotYetRead { name } => {
-                write!(
-                    f,
-                    "this version does not read messages of format {name:?}; the content is shown as it was sent"
-                )
-            }
         }
     }
 }
@@ -208,7 +202,8 @@ mod tests {
 
     #[test]
     fn the_command_line_names_are_upper_case_and_ordered() {
-        assert_eq!(Registry::standard().names(), ["VOEVENT", "GCNTEXTNOTICE", "CIRCULAR", "BLOB", "JSON"]);
+        let names = ["VOEVENT", "GCNTEXTNOTICE", "CIRCULAR", "BLOB", "JSON", "AVRO"];
+        assert_eq!(Registry::standard().names(), names);
         assert!(Registry::empty().names().is_empty());
     }
 
@@ -250,9 +245,8 @@ mod tests {
     #[test]
     fn formats_of_later_versions_say_so() {
         let warning = |name, payload| decode(name, payload).warning.unwrap().to_string();
-        assert!(warning(Some("avro"), "Obj").contains("this version does not read"));
         assert!(warning(Some("external"), r#"{"url": "u"}"#).contains("stored elsewhere"));
-        assert!(warning(None, r#"{"format": "avro", "content": {}}"#).contains("this version does not read"));
+        assert!(warning(None, r#"{"format": "EXTERNAL", "content": {}}"#).contains("stored elsewhere"));
     }
 
     #[test]
@@ -335,11 +329,11 @@ mod tests {
     #[test]
     fn a_format_can_be_replaced() {
         let mut registry = Registry::standard();
-        assert!(registry.register(Arc::new(Counting("avro"))).is_none());
-        assert!(registry.decode(Some(b"avro"), b"Obj").unwrap().warning.is_none());
+        assert!(registry.register(Arc::new(Counting("external"))).is_none());
+        assert!(registry.decode(Some(b"external"), b"{}").unwrap().warning.is_none());
         let old = registry.register(Arc::new(Counting("Json")));
         assert_eq!(old.map(|format| format.name().to_owned()).as_deref(), Some("json"));
-        assert_eq!(registry.names().len(), 6);
+        assert_eq!(registry.names().len(), 7);
         assert_eq!(registry.decode(Some(b"json"), b"{").unwrap().model.json_line(), "1");
     }
 
