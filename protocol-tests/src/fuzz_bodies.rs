@@ -374,13 +374,14 @@ pub fn json(data: &[u8]) {
 pub fn avro(data: &[u8]) {
     let Ok(read) = AvroBlob::load(data) else { return };
     written(&read);
+    let line = read.json_line();
     let sent = read.serialize(WireForm::Json).expect("it has been read");
-    let again = AvroBlob::decode(&sent).expect("what was sent reads back");
-    assert_eq!(again.json_line(), read.json_line());
     // A number that is too large for its type, or a union of one type twice, is read and not written, or not as it was.
     if let Some(schema) = read.schema().cloned() {
         let _ = read.with_schema(schema).serialize(WireForm::Json);
     }
+    let again = AvroBlob::decode(&sent).expect("what was sent reads back");
+    assert_eq!(again.json_line(), line);
 }
 
 /// A VOEvent file.
