@@ -2,6 +2,7 @@
 """Writes the seeds of the fuzz targets into fuzz/corpus/. What fuzzing finds is added beside them by hand."""
 
 import gzip
+import json
 import struct
 import zlib
 from pathlib import Path
@@ -65,6 +66,47 @@ def string(text):
     return struct.pack(">h", len(text)) + text
 
 
+def avro_container(schema, records, codec="null", compress=lambda data: data, mark=b"0123456789abcdef"):
+    """An Avro object container of one block, of records that are encoded already."""
+    entries = {b"avro.codec": codec.encode(), b"avro.schema": json.dumps(schema).encode()}
+    header = b"".join(nullable(name) + nullable(value) for name, value in entries.items())
+    block = compress(b"".join(records))
+    return b"Obj\1" + varint(2) + header + b"\0" + mark + varint(len(records)) + varint(len(block)) + block + mark
+
+
+def avro_containers():
+    everything = {"type": "record", "name": "R", "namespace": "n.s", "fields": [
+        {"name": "next", "type": ["null", "R"]}, {"name": "flag", "type": "boolean"},
+        {"name": "float", "type": "float"}, {"name": "double", "type": "double"}, {"name": "bytes", "type": "bytes"},
+        {"name": "fixed", "type": {"type": "fixed", "name": "F", "size": 2}},
+        {"name": "enum", "type": {"type": "enum", "name": "E", "symbols": ["A", "B"]}},
+        {"name": "list", "type": {"type": "array", "items": "int"}},
+        {"name": "map", "type": {"type": "map", "values": "string"}},
+        {"name": "time", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "date", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "decimal", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+    ]}
+    rest = (b"\1" + struct.pack("<fd", 1.5, -3e-8) + nullable(b"\xff") + b"ab" + varint(1)
+            + varint(-2) + varint(2) + varint(1) + varint(2) + b"\0" + varint(1) + nullable(b"k") + nullable(b"v") + b"\0"
+            + varint(1_234_567_890_123) + varint(20_000) + nullable(b"\4\xd2"))
+    one = varint(1) + b"\0" + rest + rest
+    yield "everything", avro_container(everything, [one])
+    yield "two_records", avro_container(everything, [one, b"\0" + rest])
+    yield "nothing", avro_container("long", [])
+
+    def deflate(data):
+        packer = zlib.compressobj(wbits=-15)
+        return packer.compress(data) + packer.flush()
+
+    yield "deflate", avro_container("string", [nullable(b"alert " * 50)], "deflate", deflate)
+    yield "snappy", avro_container("string", [nullable(b"alert" * 9)], "snappy",
+                                   lambda data: literal_snappy(data) + struct.pack(">I", zlib.crc32(data)))
+    yield "zstandard", avro_container("string", [nullable(b"alert")], "zstandard", lambda data: (
+        b"\x28\xb5\x2f\xfd\x20" + bytes([len(data)]) + struct.pack("<I", len(data) << 3 | 1)[:3] + data))
+    yield "nulls", avro_container({"type": "array", "items": "null"}, [varint(10**6) + b"\0"])
+    yield "itself", avro_container({"type": "record", "name": "R", "fields": [{"name": "r", "type": "R"}]}, [b""])
+
+
 def seeds():
     three = [record(0, b"k", b"v", [(b"h", b"x"), (b"h", None)]), record(1, None, None), record(2, b"", b"{}" * 40)]
     plain = batch(three)
@@ -93,6 +135,8 @@ def seeds():
         yield "message_set", f"snappy_in_{version}", message(9, version, literal_snappy(inner), 2)
         yield "message_set", f"gzip_in_gzip_in_{version}", message(
             9, version, gzip.compress(message(9, version, gzip.compress(inner, mtime=0), 1), mtime=0), 1)
+
+    yield from (("avro", name, data) for name, data in avro_containers())
 
     inner = b"".join(three)
     yield "compression", "gzip", b"\0" + gzip.compress(inner, mtime=0)

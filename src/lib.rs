@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`stream`] | alerts: messages that mean something, read from and written to topics named by URLs |
 //! | [`blocking`] | the same for programs that are not asynchronous |
-//! | [`models`] | what a message means: VOEvents, GCN circulars, JSON, bytes; formats of one's own |
+//! | [`models`] | what a message means: VOEvents, GCN circulars, JSON, Avro, bytes; formats of one's own |
 //! | [`auth`] | credentials, and the file they are kept in |
 //! | [`kafka`] | a Kafka client for anything else: producer, consumer, TLS, SASL |
 //! | [`broker`](https://docs.rs/hop-client) | a Kafka broker in the process, for tests and first steps |

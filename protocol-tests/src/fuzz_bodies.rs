@@ -11,7 +11,7 @@ use hop::kafka::for_fuzzing::{group_metadata as read_group_metadata, shake_hands
 use hop::kafka::sasl::Step;
 use hop::models::python_json::Json;
 use hop::models::{
-    GcnCircular, GcnTextNotice, JsonBlob, MessageModel, ModelError, Registry, VoEvent, WireForm,
+    AvroBlob, GcnCircular, GcnTextNotice, JsonBlob, MessageModel, ModelError, Registry, VoEvent, WireForm,
 };
 use hop::stream::HopUrl;
 use hop::stream::for_fuzzing::{large_message as read_large_message, replay_journal};
@@ -27,6 +27,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target. A test compares the list with `fuzz/Cargo.toml`.
 pub const TARGETS: &[Target] = &[
+    ("avro", avro),
     ("broker_connection", broker_connection),
     ("circular", circular),
     ("compression", compression),
@@ -373,6 +374,20 @@ pub fn json(data: &[u8]) {
     assert_eq!(message.expect("it is JSON").json_line(), printed);
     let again = Json::parse(printed.as_bytes()).expect("what was printed is JSON");
     assert_eq!(printed, again.to_string());
+}
+
+/// An Avro container: what is sent of it has the same values, and they can be written in its schema.
+pub fn avro(data: &[u8]) {
+    let Ok(read) = AvroBlob::load(data) else { return };
+    written(&read);
+    let line = read.json_line();
+    let sent = read.serialize(WireForm::Json).expect("it has been read");
+    // A number that is too large for its type, or a union of one type twice, is read and not written, or not as it was.
+    if let Some(schema) = read.schema().cloned() {
+        let _ = read.with_schema(schema).serialize(WireForm::Json);
+    }
+    let again = AvroBlob::decode(&sent).expect("what was sent reads back");
+    assert_eq!(again.json_line(), line);
 }
 
 /// A VOEvent file.

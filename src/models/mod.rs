@@ -1,4 +1,4 @@
-//! What a message means: VOEvents, GCN circulars, text notices, JSON values and plain bytes.
+//! What a message means: VOEvents, GCN circulars, text notices, JSON values, Avro records and plain bytes.
 //!
 //! A message on a topic is a payload and, since hop-client 0.6, a `_format` header that names how to read it. This
 //! module turns such a pair into a model ([`Registry::decode`]), a file into a model ([`Registry::load`]), and a
@@ -14,6 +14,7 @@
 //! | `gcntextnotice` | [`GcnTextNotice`] | lines of `NAME: value` | the same bytes |
 //! | `json` | [`JsonBlob`] | JSON | JSON |
 //! | `blob` | [`Blob`] | any bytes | the same bytes |
+//! | `avro` | [`AvroBlob`] | an Avro object container | the same, uncompressed |
 //! | `external` | [`External`] | JSON: a `url` | the same |
 //!
 //! Others are added at run time by implementing [`Format`] and [`MessageModel`]; the [`Registry`] that holds them is
@@ -33,6 +34,7 @@
 //! # Ok::<(), hop::models::ModelError>(())
 //! ```
 
+mod avro;
 mod blob;
 mod circular;
 mod error;
@@ -51,6 +53,7 @@ use std::fmt::{self, Debug, Display};
 
 use serde_json::Value;
 
+pub use avro::{AvroBlob, AvroValue};
 pub use blob::Blob;
 pub use circular::GcnCircular;
 pub use error::{ModelError, XmlError};

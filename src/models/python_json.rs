@@ -24,7 +24,7 @@ mod read;
 mod rewrite;
 mod scan;
 mod value;
-mod write;
+pub(in crate::models) mod write;
 
 pub(crate) use rewrite::rewrite;
 pub use value::{Json, NonFinite};

@@ -138,20 +138,12 @@ pub enum DecodeWarning {
         /// The name as it was sent, shortened if it is very long.
         name: String,
     },
-    /// The format is known to hop-client, but this version has no model for it.
-    NotYetRead {
-        /// `avro`.
-        name: String,
-    },
 }
 
 impl DecodeWarning {
     fn unknown(name: &str) -> Self {
         // A name is printed and logged, and comes from anybody.
         let short: String = name.chars().take(64).collect();
-        if name.eq_ignore_ascii_case("avro") {
-            return Self::NotYetRead { name: short.to_ascii_lowercase() };
-        }
         Self::UnknownFormat { name: short }
     }
 }
@@ -161,12 +153,6 @@ impl fmt::Display for DecodeWarning {
         match self {
             Self::UnknownFormat { name } => {
                 write!(f, "message format {name:?} is not known; the content is shown as it was sent")
-            }
-            Self::NotYetRead { name } => {
-                write!(
-                    f,
-                    "this version does not read messages of format {name:?}; the content is shown as it was sent"
-                )
             }
         }
     }
@@ -206,7 +192,7 @@ mod tests {
     fn the_command_line_names_are_upper_case_and_ordered() {
         assert_eq!(
             Registry::standard().names(),
-            ["VOEVENT", "GCNTEXTNOTICE", "CIRCULAR", "BLOB", "JSON", "EXTERNAL"]
+            ["VOEVENT", "GCNTEXTNOTICE", "CIRCULAR", "BLOB", "JSON", "AVRO", "EXTERNAL"]
         );
         assert!(Registry::empty().names().is_empty());
     }
@@ -244,13 +230,6 @@ mod tests {
         assert!(decoded.warning.is_some());
         let long = decode(Some(&"x".repeat(100_000)), "").warning.unwrap().to_string();
         assert!(long.len() < 200);
-    }
-
-    #[test]
-    fn formats_of_later_versions_say_so() {
-        let warning = |name, payload| decode(name, payload).warning.unwrap().to_string();
-        assert!(warning(Some("avro"), "Obj").contains("this version does not read"));
-        assert!(warning(None, r#"{"format": "avro", "content": {}}"#).contains("this version does not read"));
     }
 
     #[test]
@@ -333,11 +312,11 @@ mod tests {
     #[test]
     fn a_format_can_be_replaced() {
         let mut registry = Registry::standard();
-        assert!(registry.register(Arc::new(Counting("avro"))).is_none());
-        assert!(registry.decode(Some(b"avro"), b"Obj").unwrap().warning.is_none());
+        assert!(registry.register(Arc::new(Counting("donut"))).is_none());
+        assert!(registry.decode(Some(b"donut"), b"{}").unwrap().warning.is_none());
         let old = registry.register(Arc::new(Counting("Json")));
         assert_eq!(old.map(|format| format.name().to_owned()).as_deref(), Some("json"));
-        assert_eq!(registry.names().len(), 7);
+        assert_eq!(registry.names().len(), 8);
         assert_eq!(registry.decode(Some(b"json"), b"{").unwrap().model.json_line(), "1");
     }
 

@@ -1,8 +1,9 @@
 """`hop publish`: what is stored on the topic, to the byte, with its key and headers."""
 
+from hop.models import AvroBlob
 from parity.case import HOP, LONG, Case
 from parity.reasons import (
-    DIRECTORY, JSON_FORM, LINES, LINE_ENDS, MISSING, NO_BROKER, NO_LINES, SETTINGS, SILENCE, SURROGATE, because,
+    AVRO, DIRECTORY, JSON_FORM, LINES, LINE_ENDS, NO_BROKER, NO_LINES, SETTINGS, SILENCE, SURROGATE, because,
 )
 from support import CIRCULAR, VOEVENT
 
@@ -58,7 +59,12 @@ CASES = [
     send("external", "-f EXTERNAL", b'{"url": "https://example.org/x"}'),
     send("external-with-more", "-f EXTERNAL", b'{"url": "https://example.org/x", "more": 1}'),
     send("external-without-url", "-f EXTERNAL", b'{"link": "https://example.org/x"}'),
-    send("avro", "-f AVRO", b"Obj\x01", differs=because(MISSING, "code")),
+    send("avro", "-f AVRO", bytes(AvroBlob({"a": 1})), differs=because(AVRO, "stored")),
+    send("avro-of-two-records", "-f AVRO", bytes(AvroBlob([1, 2], single_record=False)),
+         differs=because(AVRO, "code", "stored", "stderr")),
+    send("avro-cut-off", "-f AVRO", b"Obj\x01"),
+    send("avro-malformed", "-f AVRO", b"{}"),
+    send("avro-empty", "-f AVRO", b""),
     send("several-files", "-f JSON", {"a": b'{"n": 1}', "b": b'{"n": 2}', "c": b'{"n": 3}'}),
     send("same-file-twice", "-f JSON", {"a": b'{"n": 1}'}, command="publish --no-auth -q -f JSON $plain/$topic a a"),
     send("files-and-lines", "-f JSON", {"a": b'{"n": 1}'}, stdin=b'{"n": 2}\n'),

@@ -2,7 +2,7 @@
 
 import json
 
-from hop.models import VOEvent
+from hop.models import AvroBlob, VOEvent
 from parity.case import HOP, LONG, Case
 from parity.reasons import (
     DELIMITER, END, ONE_LINE, PERSIST, QUIET, SAME_TOPIC, SETTINGS, SILENCE, STUMBLES, SURROGATE, TEXT,
@@ -13,6 +13,8 @@ from support import CIRCULAR, VOEVENT
 XML = VOEVENT.read_bytes()
 FIELDS = str(VOEvent.load(XML)).encode()
 LETTER = json.dumps({"header": {"title": "T", "number": "1", "subject": "É"}, "body": "one\ntwo\n"}).encode()
+
+RECORD = bytes(AvroBlob({"name": "GRB", "ra": 1.5, "stamp": b"\xff"}))
 
 # The other cases ask for quiet: Python's hop says at each step what it does.
 ALOUD = "subscribe --no-auth -e -s EARLIEST $plain/$topic"
@@ -75,7 +77,11 @@ CASES = [
          differs=because(ONE_LINE, "stdout")),
     read("text-notice-no-utf-8", typed("gcntextnotice", b"TITLE: \xff\n")),
     read("external", typed("external", b'{"url": "http://127.0.0.1:1/x"}'), env={"HOP_FETCH_EXTERNAL": "false"}),
-    read("avro-malformed", typed("avro", b"no Avro"), differs=because(STUMBLES, "code", "stdout", "stderr")),
+    read("avro", typed("avro", RECORD), differs=because(TEXT, "stdout")),
+    read("avro-by-j", typed("avro", RECORD), "-j", differs=because(ONE_LINE, "stdout")),
+    read("avro-of-two-records", typed("avro", bytes(AvroBlob([1, 2], single_record=False))),
+         differs=because(STUMBLES, "code", "stdout", "stderr")),
+    read("avro-malformed", typed("avro", b"no Avro")),
     read("unknown-format", typed("donut", b"glaze"), command=ALOUD),
     read("unknown-format-quietly", typed("donut", b"glaze"), differs=because(QUIET, "stderr")),
     read("unknown-format-by-j", typed("donut", b"glaze"), command=ALOUD + " -j",

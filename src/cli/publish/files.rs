@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{PublishFailure, schema};
-use crate::models::{MessageModel, ModelError, Registry};
+use crate::models::{AvroBlob, MessageModel, ModelError, Registry};
 
 /// The files that these names stand for: those of a directory, but for hidden ones, and those that a pattern matches, in
 /// the order of their names.
@@ -73,7 +73,17 @@ pub(super) fn load_all(
             continue;
         }
         match registry.load(format, &content) {
-            Some(loaded) => models.push(loaded.map_err(failed)?),
+            Some(loaded) => {
+                let model = loaded.map_err(failed)?;
+                if let Some(avro) = model.downcast_ref::<AvroBlob>().filter(|avro| !avro.is_single_record()) {
+                    let records = avro.records().len();
+                    tracing::warn!(
+                        "{}: its {records} records are one message; hop-client reads only messages of one record",
+                        path.display()
+                    );
+                }
+                models.push(model);
+            }
             None => return Err(PublishFailure::UnknownFormat { format: format.to_owned() }),
         }
         for problem in problems {

@@ -5,19 +5,24 @@ use serde_json::{Number, Value};
 use super::Json;
 use super::scan::plain_prefix;
 
-pub(super) struct Writer {
+pub(in crate::models) struct Writer {
     out: String,
     indented: bool,
     depth: usize,
 }
 
 impl Writer {
-    pub(super) fn compact() -> Self {
+    pub(in crate::models) fn compact() -> Self {
         Self { out: String::new(), indented: false, depth: 0 }
     }
 
     pub(super) fn indented() -> Self {
         Self { indented: true, ..Self::compact() }
+    }
+
+    /// What was written.
+    pub(in crate::models) fn finish(self) -> String {
+        self.out
     }
 
     pub(super) fn finish_value(mut self, value: &Value) -> String {
@@ -30,7 +35,7 @@ impl Writer {
         self.out
     }
 
-    fn value(&mut self, value: &Value) {
+    pub(in crate::models) fn value(&mut self, value: &Value) {
         match value {
             Value::Null => self.out.push_str("null"),
             Value::Bool(value) => self.bool(*value),
@@ -41,7 +46,7 @@ impl Writer {
         }
     }
 
-    fn json(&mut self, value: &Json) {
+    pub(in crate::models) fn json(&mut self, value: &Json) {
         match value {
             Json::Null => self.out.push_str("null"),
             Json::Bool(value) => self.bool(*value),
@@ -54,7 +59,11 @@ impl Writer {
         }
     }
 
-    fn array<'a, T: 'a>(&mut self, items: impl IntoIterator<Item = &'a T>, write: fn(&mut Self, &T)) {
+    pub(in crate::models) fn array<'a, T: 'a>(
+        &mut self,
+        items: impl IntoIterator<Item = &'a T>,
+        write: fn(&mut Self, &T),
+    ) {
         self.out.push('[');
         self.depth += 1;
         let mut is_empty = true;
@@ -66,7 +75,7 @@ impl Writer {
         self.close(is_empty, ']');
     }
 
-    fn object<'a, T: 'a>(
+    pub(in crate::models) fn object<'a, T: 'a>(
         &mut self,
         members: impl IntoIterator<Item = (&'a String, &'a T)>,
         write: fn(&mut Self, &T),
@@ -119,7 +128,7 @@ impl Writer {
         self.out.push_str(&text);
     }
 
-    fn string(&mut self, text: &str) {
+    pub(in crate::models) fn string(&mut self, text: &str) {
         self.out.push('"');
         let mut rest = text;
         loop {
