@@ -7,6 +7,7 @@ mod examples;
 mod groups;
 mod listen_address;
 mod moment;
+mod plugins;
 mod printing;
 mod publish;
 mod subscribe;
@@ -27,6 +28,7 @@ use self::examples::with_examples;
 pub(super) use self::groups::{GroupOf, LagArguments, OffsetsAction, OffsetsArguments};
 pub(super) use self::listen_address::ListenAddress;
 pub(super) use self::moment::Moment;
+pub(super) use self::plugins::Plugins;
 pub(super) use self::printing::Printing;
 pub(super) use self::publish::PublishArguments;
 pub(super) use self::subscribe::{OnError, SubscribeArguments};
@@ -181,6 +183,9 @@ pub(super) struct ShowArguments {
     #[arg(long)]
     pub(super) raw: bool,
 
+    #[command(flatten)]
+    pub(super) plugins: Plugins,
+
     /// The file that holds the message's bytes; '-' is standard input
     pub(super) file: PathBuf,
 }
@@ -228,6 +233,9 @@ pub(super) struct TailArguments {
     /// Print test messages too
     #[arg(short, long)]
     pub(super) test: bool,
+
+    #[command(flatten)]
+    pub(super) plugins: Plugins,
 
     /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]; all topics that you may see, where none is named
     #[arg(add = ArgValueCompleter::new(urls))]

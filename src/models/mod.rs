@@ -15,8 +15,9 @@
 //! | `json` | [`JsonBlob`] | JSON | JSON |
 //! | `blob` | [`Blob`] | any bytes | the same bytes |
 //!
-//! Others are added at run time by implementing [`Format`] and [`MessageModel`]; the [`Registry`] that holds them is
-//! a value that is passed down, so two parts of a program may know different formats.
+//! Others are added at run time by implementing [`Format`] and [`MessageModel`], or as programs of their own
+//! ([`plugin`]); the [`Registry`] that holds them is a value that is passed down, so two parts of a program may know
+//! different formats.
 //!
 //! ```
 //! use hop::models::{GcnCircular, MessageModel, Registry, WireForm};
@@ -37,6 +38,7 @@ mod circular;
 mod error;
 mod format;
 mod json;
+pub mod plugin;
 pub mod python_json;
 pub(crate) mod python_text;
 mod registry;
