@@ -245,6 +245,10 @@ def seeds():
     yield "health_request", "metrics", b"HEAD /metrics?name[]=hop_lag HTTP/1.0\r\nContent-Length: 0\r\n\r\nmore"
     yield "health_request", "body", b"POST /live HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
     yield "health_request", "tls", b"\x16\x03\x01\x02\x00\x01"
+    yield "plugin_line", "answer", b'{"id": 1, "text": "d\\n", "json": {"a": [1.5, null]}, "payload": "ew==", "original": "eA==", "envelope": "e30="}'
+    yield "plugin_line", "error", b'{"id": 1, "error": "no donut"}'
+    yield "plugin_line", "bytes", b'{"protocol": 1, "id": 7, "ask": "decode", "bytes": "/wA="}'
+    yield "plugin_line", "envelope", b'{"protocol": 1, "id": 1, "ask": "decode_envelope", "content": {"flavour": "plain"}}'
     yield "credential_csv", "plain", b"username,password,hostname\nu,p,h:9092\n"
     yield "credential_csv", "quoted", b'\xef\xbb\xbfpassword,username\n"a,""b",u\n'
 

@@ -9,6 +9,7 @@ use hop::cli::for_fuzzing::health_request as read_health_request;
 use hop::kafka::Sasl;
 use hop::kafka::for_fuzzing::{group_metadata as read_group_metadata, shake_hands};
 use hop::kafka::sasl::Step;
+use hop::models::plugin::for_fuzzing::plugin_line as read_plugin_line;
 use hop::models::python_json::Json;
 use hop::models::{
     AvroBlob, GcnCircular, GcnTextNotice, JsonBlob, MessageModel, ModelError, Registry, VoEvent, WireForm,
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("json", json),
     ("large_message", large_message),
     ("message_set", message_set),
+    ("plugin_line", plugin_line),
     ("record_batch", record_batch),
     ("record_batch_checked", record_batch_checked),
     ("registry", registry),
@@ -457,6 +459,11 @@ pub fn url(data: &[u8]) {
 /// What is sent to `hop subscribe --health`.
 pub fn health_request(data: &[u8]) {
     assert!(read_health_request(data), "what is understood depends on more than the request");
+}
+
+/// What a plug-in answers, or is asked.
+pub fn plugin_line(data: &[u8]) {
+    assert!(read_plugin_line(data), "what is understood of a line is not what is written again");
 }
 
 /// A credential as it was downloaded.

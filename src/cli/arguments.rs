@@ -8,6 +8,7 @@ mod external;
 mod groups;
 mod listen_address;
 mod moment;
+mod plugins;
 mod printing;
 mod publish;
 mod subscribe;
@@ -29,6 +30,7 @@ pub(super) use self::external::ExternalMessages;
 pub(super) use self::groups::{GroupOf, LagArguments, OffsetsAction, OffsetsArguments};
 pub(super) use self::listen_address::ListenAddress;
 pub(super) use self::moment::Moment;
+pub(super) use self::plugins::Plugins;
 pub(super) use self::printing::Printing;
 pub(super) use self::publish::PublishArguments;
 pub(super) use self::subscribe::{OnError, SubscribeArguments};
@@ -202,6 +204,9 @@ pub(super) struct ShowArguments {
     #[arg(long)]
     pub(super) raw: bool,
 
+    #[command(flatten)]
+    pub(super) plugins: Plugins,
+
     /// The file that holds the message's bytes; '-' is standard input
     pub(super) file: PathBuf,
 }
@@ -252,6 +257,9 @@ pub(super) struct TailArguments {
     /// Print test messages too
     #[arg(short, long)]
     pub(super) test: bool,
+
+    #[command(flatten)]
+    pub(super) plugins: Plugins,
 
     /// Where from: kafka://[USER@]HOST[:PORT][/TOPIC[,TOPIC...]]; all topics that you may see, where none is named
     #[arg(add = ArgValueCompleter::new(urls))]

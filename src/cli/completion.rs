@@ -149,20 +149,21 @@ fn topics(typed: &str, visible: &[String]) -> Vec<String> {
 }
 
 fn visible_topics(broker: &str) -> Option<Vec<String>> {
-    let stream = if is_anonymous() { Stream::anonymous() } else { Stream::new(credentials()?) };
+    // What is typed for the command is among this program's own arguments.
+    let stream =
+        if is_on("HOP_NO_AUTH", "--no-auth") { Stream::anonymous() } else { Stream::new(credentials()?) };
     let runtime = runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let listed = runtime.block_on(async { timeout(PATIENCE, stream.list_topics(broker)).await });
     Some(listed.ok()?.ok()?.iter().map(|topic| topic.name.to_string()).collect())
 }
 
-/// Whether the command that is being typed is to use no credential: it is among this program's own arguments.
-fn is_anonymous() -> bool {
+/// Whether a switch is on by its variable, or its option stands among this process's arguments.
+pub(super) fn is_on(variable: &str, option: &str) -> bool {
     let says_so = |value: OsString| {
         let value = BoolishValueParser::new().parse_ref(&clap::Command::new(NAME), None, &value);
         value.unwrap_or_default()
     };
-    std::env::var_os("HOP_NO_AUTH").is_some_and(says_so)
-        || std::env::args_os().any(|word| word == "--no-auth")
+    std::env::var_os(variable).is_some_and(says_so) || std::env::args_os().any(|word| word == option)
 }
 
 /// As `hop auth remove` takes them: a user alone, where it has one credential only.

@@ -22,6 +22,7 @@ mod log;
 mod manual;
 mod offsets;
 mod output;
+mod plugins;
 mod progress;
 mod publish;
 mod show;
@@ -60,22 +61,55 @@ You can get a credential from https://my.hop.scimma.org
 To load your credential, run `hop auth add`
 ";
 
-/// Runs the `hop` command line of this process with these formats: the whole of a program's `main`.
+/// Runs the `hop` command line of this process with these formats: the whole of a program's `main`, and of that of `hop`.
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
 ///     hop::cli::run(hop::models::Registry::standard())
 /// }
 /// ```
+///
+/// A format that is registered besides is one like the others: `hop publish -f` takes its name, `hop subscribe` and
+/// `hop show` read its messages, help and completions list it. `examples/donut` in the repository is a whole program:
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use hop::models::python_json::Json;
+/// # use hop::models::{Blob, Format, JsonBlob, MessageModel, ModelError};
+/// # #[derive(Debug)]
+/// # struct DonutFormat;
+/// # impl Format for DonutFormat {
+/// #     fn name(&self) -> &str { "donut" }
+/// #     fn decode(&self, payload: &[u8]) -> Result<Box<dyn MessageModel>, ModelError> {
+/// #         Ok(Box::new(Blob::new(payload)))
+/// #     }
+/// #     fn decode_envelope(&self, content: Json) -> Result<Box<dyn MessageModel>, ModelError> {
+/// #         Ok(Box::new(JsonBlob::new(content)))
+/// #     }
+/// # }
+/// fn main() -> std::process::ExitCode {
+///     let mut registry = hop::models::Registry::standard();
+///     registry.register(Arc::new(DonutFormat));
+///     hop::cli::run(registry)
+/// }
+/// ```
+///
+/// With `--plugins`, formats that programs on `PATH` read come on top of these: see
+/// [`models::plugin`](crate::models::plugin).
 pub fn run(registry: Registry) -> ExitCode {
-    completion::answer(&registry);
-    let arguments = match arguments::parse(&registry) {
+    let offered = plugins::offered(&registry);
+    completion::answer(&offered);
+    let arguments = match arguments::parse(&offered) {
         Ok(arguments) => arguments,
         Err(help_or_error) => return explain(&help_or_error),
     };
     let in_color = arguments.color.is_for(&io::stderr());
     log::show(level(&arguments), in_color);
     let debug = arguments.debug;
+    let registry = match &arguments.command {
+        Command::Man { .. } => offered,
+        command => plugins::enabled(registry, command),
+    };
     match execute(arguments, registry) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(&failure, debug, in_color),

@@ -29,6 +29,15 @@ pub enum ModelError {
         /// What is wrong with its content.
         source: Box<Self>,
     },
+    /// What was to be read from elsewhere than a file could not be.
+    #[error("cannot read the content: {0}")]
+    Input(#[source] io::Error),
+    /// There was more to read than there may be.
+    #[error("the content has more than {most_bytes} bytes")]
+    TooLong {
+        /// How many there may be.
+        most_bytes: u64,
+    },
     /// A text has a byte that is not UTF-8.
     #[error("{what} must be UTF-8 text, but byte {position} (counted from 0) is {byte:#04x}, which is not")]
     NotUtf8 {

@@ -17,8 +17,9 @@
 //! | `avro` | [`AvroBlob`] | an Avro object container | the same, uncompressed |
 //! | `external` | [`External`] | JSON: a `url` | the same |
 //!
-//! Others are added at run time by implementing [`Format`] and [`MessageModel`]; the [`Registry`] that holds them is
-//! a value that is passed down, so two parts of a program may know different formats.
+//! Others are added at run time by implementing [`Format`] and [`MessageModel`], or as programs of their own
+//! ([`plugin`]); the [`Registry`] that holds them is a value that is passed down, so two parts of a program may know
+//! different formats.
 //!
 //! ```
 //! use hop::models::{GcnCircular, MessageModel, Registry, WireForm};
@@ -41,6 +42,7 @@ mod error;
 mod external;
 mod format;
 mod json;
+pub mod plugin;
 pub mod python_json;
 pub(crate) mod python_text;
 mod registry;

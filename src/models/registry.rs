@@ -5,6 +5,8 @@
 //! altogether: then JSON is shown as JSON and everything else as bytes.
 
 use std::fmt;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::format::{Format, STANDARD};
@@ -103,6 +105,52 @@ impl Registry {
     /// When the content is not of that format.
     pub fn load(&self, name: &str, content: &[u8]) -> Option<Result<Box<dyn MessageModel>, ModelError>> {
         self.get(name).map(|format| format.load(content))
+    }
+
+    /// Reads a file as the format of this name; `None`, and no file is read, if there is no such format.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or its content is not of that format; the error names the file.
+    pub fn load_file(
+        &self,
+        name: &str,
+        path: impl AsRef<Path>,
+    ) -> Option<Result<Box<dyn MessageModel>, ModelError>> {
+        self.get(name).map(|format| ModelError::with_file(path.as_ref(), |content| format.load(content)))
+    }
+
+    /// Reads what a file would hold from elsewhere, to its end, as the format of this name; `None`, and nothing is read, if
+    /// there is no such format.
+    ///
+    /// ```
+    /// use hop::models::Registry;
+    ///
+    /// let circular = &b"TITLE: GCN CIRCULAR\n\nNothing seen.\n"[..];
+    /// let model = Registry::standard().load_reader("circular", circular, 1 << 20).ok_or("no such format")??;
+    /// assert_eq!(model.format(), "circular");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ModelError::TooLong`] when it has more than `most_bytes`, of which no more than one is read;
+    /// [`ModelError::Input`] when it cannot be read; and when its content is not of that format.
+    pub fn load_reader(
+        &self,
+        name: &str,
+        reader: impl Read,
+        most_bytes: u64,
+    ) -> Option<Result<Box<dyn MessageModel>, ModelError>> {
+        self.get(name).map(|format| {
+            let mut content = Vec::new();
+            reader.take(most_bytes.saturating_add(1)).read_to_end(&mut content).map_err(ModelError::Input)?;
+            if u64::try_from(content.len()).is_ok_and(|length| length <= most_bytes) {
+                format.load(&content)
+            } else {
+                Err(ModelError::TooLong { most_bytes })
+            }
+        })
     }
 }
 
@@ -307,6 +355,35 @@ mod tests {
         assert_eq!(registry.decode(None, envelope).unwrap().model.json_line(), "4");
         assert!(registry.load("donut", b"").is_none());
         assert!(Registry::standard().get("counting").is_none(), "registries do not share formats");
+    }
+
+    #[test]
+    fn files_and_readers_are_loaded_up_to_a_bound() {
+        let registry = Registry::standard();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("message.json");
+        std::fs::write(&path, "{\"a\":1}").unwrap();
+        let model = registry.load_file("JSON", &path).unwrap().unwrap();
+        assert_eq!(model.json_line(), r#"{"a": 1}"#);
+        let gone = registry.load_file("json", directory.path().join("gone")).unwrap().unwrap_err();
+        assert!(matches!(gone, ModelError::Unreadable { .. }));
+        std::fs::write(&path, "{").unwrap();
+        let broken = registry.load_file("json", &path).unwrap().unwrap_err();
+        assert!(matches!(broken, ModelError::InFile { .. }));
+        assert!(registry.load_file("donut", &path).is_none());
+
+        let load = |most_bytes| registry.load_reader("blob", &b"12345"[..], most_bytes).unwrap();
+        assert_eq!(load(5).unwrap().to_text().as_ref(), b"12345");
+        assert!(matches!(load(4), Err(ModelError::TooLong { most_bytes: 4 })));
+        assert!(load(u64::MAX).is_ok());
+        assert!(registry.load_reader("donut", &b""[..], 1).is_none());
+        // A directory can be opened, and not be read.
+        #[cfg(unix)]
+        {
+            let unreadable = std::fs::File::open(directory.path()).unwrap();
+            let error = registry.load_reader("blob", unreadable, 9).unwrap().unwrap_err();
+            assert!(matches!(error, ModelError::Input(_)), "{error}");
+        }
     }
 
     #[test]

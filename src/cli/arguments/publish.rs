@@ -7,7 +7,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
-use super::{Connection, Delimiter, Verbosity, header, seconds};
+use super::{Connection, Delimiter, Plugins, Verbosity, header, seconds};
 use crate::cli::completion::urls;
 use crate::models::WireForm;
 use crate::wire::Compressor;
@@ -68,6 +68,9 @@ pub(in crate::cli) struct PublishArguments {
     /// What messages on standard input end with; \n, \t, \0 and \xHH are understood
     #[arg(short = 'D', long, value_name = "TEXT", default_value = "\\n", allow_hyphen_values = true)]
     pub(in crate::cli) delimiter: Delimiter,
+
+    #[command(flatten)]
+    pub(in crate::cli) plugins: Plugins,
 
     /// Where to: kafka://[USER@]HOST[:PORT]/TOPIC
     #[arg(add = ArgValueCompleter::new(urls))]

@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::{
-    Connection, Delimiter, ExternalMessages, ListenAddress, Moment, Printing, Start, Verbosity, seconds,
+    Connection, Delimiter, ExternalMessages, ListenAddress, Moment, Plugins, Printing, Start, Verbosity,
+    seconds,
 };
 use crate::cli::completion::urls;
 use crate::cli::subscribe::{FileName, Filter};
@@ -125,6 +126,9 @@ pub(in crate::cli) struct SubscribeArguments {
     /// Read the topics whose names match this regular expression, too, also those that come into being later
     #[arg(long, value_name = "PATTERN", env = "HOP_TOPIC_PATTERN")]
     pub(in crate::cli) topic_pattern: Option<String>,
+
+    #[command(flatten)]
+    pub(in crate::cli) plugins: Plugins,
 
     /// What to read: kafka://[USER@]HOST[:PORT]/TOPIC[,TOPIC...]; with --topic-pattern it need not name topics
     #[arg(add = ArgValueCompleter::new(urls))]
