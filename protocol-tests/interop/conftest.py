@@ -19,7 +19,8 @@ if os.environ.get("KAFKA_VERSION") == "hop":
     collect_ignore = ["test_broker_speed.py", "test_churn.py", "test_faults.py", "test_kills.py", "test_networks.py",
                       "test_round_trips.py"]
 else:
-    collect_ignore = ["test_broker.py", "test_parity.py", "test_plugins.py", "test_service.py", "test_soak.py"]
+    collect_ignore = ["test_broker.py", "test_fidelity.py", "test_parity.py", "test_plugins.py", "test_service.py",
+                      "test_soak.py"]
 
 
 def pytest_collection_modifyitems(config, items):

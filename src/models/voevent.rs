@@ -7,6 +7,7 @@
 mod encoding;
 mod name_spaces;
 mod names;
+mod prolog;
 mod schema;
 mod validate;
 mod values;

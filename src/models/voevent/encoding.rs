@@ -23,8 +23,11 @@ fn declared(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
         return utf8(bytes);
     };
     let at_start = |problem| XmlError { line: 1, column: 1, problem };
+    let mislabelled = || at_start(format!("the document is not in {label}, as its declaration says"));
     match label.to_ascii_lowercase().as_str() {
-        "utf-8" | "us-ascii" | "ascii" => utf8(bytes),
+        "utf-8" => utf8(bytes),
+        "us-ascii" | "ascii" if bytes.is_ascii() => utf8(bytes),
+        "us-ascii" | "ascii" => Err(mislabelled()),
         // `encoding_rs` follows the web, for which this name means windows-1252.
         "iso-8859-1" | "latin1" | "latin-1" | "l1" => {
             Ok(bytes.iter().map(|&byte| char::from(byte)).collect())
@@ -36,9 +39,7 @@ fn declared(bytes: &[u8]) -> Result<Cow<'_, str>, XmlError> {
             let encoding = Encoding::for_label(lower.as_bytes())
                 .filter(|encoding| encoding.is_ascii_compatible())
                 .ok_or_else(|| at_start(format!("unknown encoding {label:?}")))?;
-            encoding
-                .decode_without_bom_handling_and_without_replacement(bytes)
-                .ok_or_else(|| at_start(format!("the document is not in {label}, as its declaration says")))
+            encoding.decode_without_bom_handling_and_without_replacement(bytes).ok_or_else(mislabelled)
         }
     }
 }
@@ -119,6 +120,9 @@ mod tests {
         assert!(problem(b"<a>\n\xff").starts_with("line 2, column 1: byte 0xff is not UTF-8"));
         assert!(problem(b"<?xml encoding='klingon'?>").contains("unknown encoding \"klingon\""));
         assert!(problem(b"<?xml encoding='UTF-16'?>").contains("is not in UTF-16"));
+        assert!(
+            problem(b"<?xml encoding='US-ASCII'?>\xe9").contains("not in US-ASCII, as its declaration says")
+        );
         assert!(problem(b"\xff\xfe<\0a").contains("cut in half"));
         assert!(problem(b"\xff\xfe<\0\x00\xd8<\0").contains("half of a surrogate pair"));
     }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::encoding;
 use super::names::{is_name, is_xml_char};
+use super::prolog::{is_declaration, is_document_type, is_target};
 use crate::models::error::XmlError;
 use crate::models::python_text::strip;
 
@@ -28,7 +29,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<(String, Value), XmlError> {
 
 /// The same of a document that is decoded already.
 pub(super) fn parse_text(text: &str) -> Result<(String, Value), XmlError> {
-    Document { text, open: Vec::new(), root: None }.read()
+    Document { text, open: Vec::new(), root: None, has_type: false }.read()
 }
 
 struct Document<'t> {
@@ -36,6 +37,8 @@ struct Document<'t> {
     /// The elements that are not closed yet, the innermost last.
     open: Vec<Element>,
     root: Option<(String, Value)>,
+    /// Whether the document type has come.
+    has_type: bool,
 }
 
 struct Element {
@@ -46,6 +49,10 @@ struct Element {
 
 impl Document<'_> {
     fn read(mut self) -> Result<(String, Value), XmlError> {
+        // The library would pass over a second byte order mark.
+        if self.text.starts_with('\u{feff}') {
+            return Err(self.outside(0));
+        }
         let mut reader = Reader::from_str(self.text);
         reader.config_mut().check_comments = true;
         loop {
@@ -69,7 +76,18 @@ impl Document<'_> {
                         self.error(start, "the XML declaration must be at the very start of the document")
                     );
                 }
-                Event::Decl(_) | Event::Comment(_) | Event::PI(_) => {}
+                Event::Decl(declaration) if !is_declaration(&declaration) => {
+                    let problem =
+                        "the XML declaration must be like <?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+                    return Err(self.error(start, problem));
+                }
+                Event::PI(instruction) if !is_target(instruction.target()) => {
+                    let problem = format!("{:?} is no name for an instruction", instruction.target());
+                    return Err(self.error(start, problem));
+                }
+                Event::Comment(text) => self.check_characters(&text, start)?,
+                Event::PI(text) => self.check_characters(&text, start)?,
+                Event::Decl(_) => {}
                 Event::Eof => return self.finish(),
             }
         }
@@ -167,9 +185,15 @@ impl Document<'_> {
         self.character_data(character.encode_utf8(&mut [0; 4]), start)
     }
 
-    fn document_type(&self, doctype: &str, start: usize) -> Result<(), XmlError> {
+    fn document_type(&mut self, doctype: &str, start: usize) -> Result<(), XmlError> {
         if self.root.is_some() || !self.open.is_empty() {
             return Err(self.error(start, "a document type must come before the root element"));
+        }
+        if std::mem::replace(&mut self.has_type, true) {
+            return Err(self.error(start, "there is a second document type"));
+        }
+        if !self.text.get(start..).is_some_and(is_document_type) {
+            return Err(self.error(start, "a document type must be like <!DOCTYPE voe:VOEvent>"));
         }
         if doctype.contains("<!ENTITY") {
             return Err(self.error(start, "the document declares entities of its own, which are refused"));
@@ -352,6 +376,19 @@ mod tests {
             ("<1/>", "line 1, column 1: \"1\" is no name for an element"),
             ("<a><!ENTITY></a>", "line 1, column 4: unknown or missed symbol in markup"),
             (" <?xml version='1.0'?><a/>", "line 1, column 2: the XML declaration must be at the very start"),
+            (
+                "<?xml encoding='UTF-8'?><a/>",
+                "line 1, column 1: the XML declaration must be like <?xml version=",
+            ),
+            ("<a><?xMl b?></a>", "line 1, column 4: \"xMl\" is no name for an instruction"),
+            ("<a><!-- \u{1} --></a>", "line 1, column 4: the character U+0001 is not allowed in XML"),
+            ("<a><?b \u{1}?></a>", "line 1, column 4: the character U+0001 is not allowed in XML"),
+            ("<!DOCTYPE a><!DOCTYPE b><a/>", "line 1, column 13: there is a second document type"),
+            ("<!doctype a><a/>", "line 1, column 1: a document type must be like <!DOCTYPE voe:VOEvent>"),
+            (
+                "\u{feff}\u{feff}<a/>",
+                "line 1, column 1: expected XML, which begins with '<', found '\\u{feff}'",
+            ),
             ("<a>]]></a>", "line 1, column 4: \"]]>\" in text must be written ]]&gt;"),
             (
                 "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
