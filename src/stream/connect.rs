@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::consumer::ReaderBuilder;
 use super::producer::WriterBuilder;
+use super::reader::ReaderBuilder;
 use super::robust::RobustWriterBuilder;
 use super::{HopUrl, TopicName, UrlError};
 use crate::auth::{Auth, Credentials, Mechanism, Protocol, SelectError, select};

@@ -49,6 +49,7 @@ mod message_stream;
 mod packer;
 mod position;
 mod producer;
+mod reader;
 mod robust;
 mod topic;
 mod url;
@@ -56,7 +57,7 @@ mod url;
 #[cfg(feature = "cli")]
 pub(crate) use self::connect::tls;
 pub use self::connect::{OpenError, Stream};
-pub use self::consumer::{Consumer, GroupMode, NextError, ReaderBuilder};
+pub use self::consumer::{Consumer, NextError};
 pub use self::headers::{Header, Headers};
 pub use self::journal::{Fsync, JournalError, JournalFlaw};
 pub use self::message::{Message, Metadata, RawMessage, Unreadable};
@@ -64,6 +65,7 @@ pub use self::message_stream::MessageStream;
 pub use self::packer::{Outgoing, Packer};
 pub use self::position::{StartPosition, StopPosition, UnknownStartPosition};
 pub use self::producer::{Producer, WriteError, WriterBuilder};
+pub use self::reader::{GroupMode, ReaderBuilder};
 pub use self::robust::{
     DeliveryError, RobustFlushError, RobustOpenError, RobustProducer, RobustWriteError, RobustWriterBuilder,
 };
