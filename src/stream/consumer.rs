@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
 
 use super::message::{Message, Metadata, RawMessage, Unreadable};
 use super::message_stream::MessageStream;
@@ -16,6 +18,24 @@ use crate::models::Registry;
 const RECORDS_AT_A_TIME: usize = 4096;
 
 /// Reads the messages of some topics, all partitions of them, in the order of each partition.
+///
+/// ```no_run
+/// # fn store(_: &hop::stream::Message) {}
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let stream = hop::Stream::new(hop::Auth::load()?);
+/// let mut alerts = stream.reader("kafka://kafka.scimma.org/alerts").group("me-archive").auto_commit(false).open().await?;
+/// while let Some(message) = alerts.next().await? {
+///     store(&message);
+///     alerts.mark_done(message.metadata()); // not sooner: what is not marked is read again after a crash
+/// }
+/// alerts.close().await?; // commits, and leaves the group
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping a consumer cannot wait, nor report: its goodbye to a group, with the last commit, is left to the background and
+/// gets lost when the runtime ends or the coordinator is out of reach. Then messages since the last commit are read again,
+/// and other members wait until the group's session times out. [`close`](Self::close) waits, and says what failed.
 #[derive(Debug)]
 pub struct Consumer {
     inner: kafka::Consumer,
@@ -26,10 +46,37 @@ pub struct Consumer {
     /// The batch that is being handed over, and how many of its records have been taken from it.
     batch: Option<(FetchedBatch, usize)>,
     ready: VecDeque<Result<RawMessage, kafka::Error>>,
+    /// What was gathered to be handed over together. It is still here if the future that gathered it was dropped.
+    ahead: VecDeque<Result<RawMessage, kafka::Error>>,
     /// Whether a message is done with when the next is asked for.
     marks: bool,
-    /// The message that was handed over last, by its partition and the offset behind it.
-    handed: Option<(TopicPartition, i64)>,
+    /// What was handed over last.
+    handed: Done,
+    /// What is done with when all that is ahead is.
+    ahead_done: Done,
+}
+
+/// Partitions, and the offset behind what is done with in each.
+#[derive(Debug, Default)]
+struct Done(Vec<(TopicPartition, i64)>);
+
+impl Done {
+    /// This message, and those before it in its partition.
+    fn note(&mut self, at: &Metadata) {
+        let behind = at.offset.saturating_add(1);
+        let is_its =
+            |of: &&mut (TopicPartition, i64)| of.0.partition == at.partition && of.0.topic == at.topic;
+        match self.0.iter_mut().rev().find(is_its) {
+            Some(of) => of.1 = behind,
+            None => self.0.push((TopicPartition::new(Arc::clone(&at.topic), at.partition), behind)),
+        }
+    }
+
+    /// What the other has, which is further on.
+    fn take_over(&mut self, later: &mut Self) {
+        // Marks are made in this order.
+        self.0.append(&mut later.0);
+    }
 }
 
 impl Consumer {
@@ -48,8 +95,10 @@ impl Consumer {
             include_tests,
             batch: None,
             ready: VecDeque::new(),
+            ahead: VecDeque::new(),
             marks,
-            handed: None,
+            handed: Done::default(),
+            ahead_done: Done::default(),
         }
     }
 
@@ -75,47 +124,69 @@ impl Consumer {
     ///
     /// [`NextError::Kafka`]; the call may be repeated, and goes on where it can.
     pub async fn next_raw(&mut self) -> Result<Option<RawMessage>, NextError> {
-        self.settle();
-        // Slow users ask for one message after the other, and for a long time for no batch.
-        self.inner.touch();
+        self.begin();
         loop {
             if self.stopper.is_stopped() {
                 return Ok(None);
             }
-            while let Some(record) = self.ready.pop_front() {
-                let message = record?;
-                if self.stop.is_some_and(|stop| stop.is_reached(message.metadata())) {
-                    self.stop_before(message.metadata())?;
-                    continue;
-                }
-                if self.marks {
-                    let at = message.metadata();
-                    let partition = TopicPartition::new(Arc::clone(&at.topic), at.partition);
-                    self.handed = Some((partition, at.offset.saturating_add(1)));
-                }
-                if self.include_tests || !message.metadata().is_test() {
-                    return Ok(Some(message));
-                }
+            let next = match self.ahead.pop_front() {
+                Some(gathered) => Some(gathered?),
+                None => self.take()?,
+            };
+            if let Some(message) = next {
+                self.handed_over(message.metadata());
+                return Ok(Some(message));
             }
-            match &mut self.batch {
-                Some((batch, taken)) => {
-                    self.ready.extend(messages(batch, *taken));
-                    *taken += self.ready.len();
-                    // Fewer than was asked for is all there was, and after an error there is no more.
-                    if self.ready.len() < RECORDS_AT_A_TIME || self.ready.back().is_some_and(Result::is_err) {
-                        self.batch = None;
-                    }
+            if !self.fetch().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next messages together: as many as `max`, or those that have come when `patience` is up or the topics end. None
+    /// may have: then the vector is empty. `None` at the end of the topics, unless persisting.
+    ///
+    /// With auto-commit, all of them are done with when more is asked for.
+    ///
+    /// Dropping the future loses nothing: what it had gathered comes with the next call, of this or of
+    /// [`next`](Self::next), and counts as handed over only then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next`](Self::next). What was gathered before comes first, and the error with the next call.
+    pub async fn next_messages(
+        &mut self,
+        max: usize,
+        patience: Duration,
+    ) -> Result<Option<Vec<Message>>, NextError> {
+        if !self.gather(max, patience).await {
+            return Ok(None);
+        }
+        let mut messages = Vec::with_capacity(self.ahead.len().min(max));
+        while messages.len() < max
+            && let Some(taken) = self.ahead.pop_front()
+        {
+            match taken.map_err(NextError::from).and_then(|raw| Ok(self.read(raw)?)) {
+                Ok(message) => {
+                    self.handed_over(message.metadata());
+                    messages.push(message);
                 }
-                // The only wait. What it brings is kept before anything else can be waited for.
-                None => {
-                    self.settle();
-                    match self.inner.next_batch().await? {
-                        Some(batch) => self.batch = Some((batch, 0)),
-                        None => return Ok(None),
+                Err(error) if messages.is_empty() => {
+                    if let NextError::Unreadable(unreadable) = &error {
+                        self.handed_over(unreadable.message.metadata());
                     }
+                    return Err(error);
+                }
+                Err(error) => {
+                    self.ahead.push_front(match error {
+                        NextError::Unreadable(unreadable) => Ok(unreadable.message),
+                        NextError::Kafka(error) => Err(error),
+                    });
+                    break;
                 }
             }
         }
+        Ok(Some(messages))
     }
 
     /// Reads the payload of a message that came from [`next_raw`](Self::next_raw).
@@ -138,7 +209,7 @@ impl Consumer {
 
     /// How many messages can be had without asking the brokers.
     pub fn at_hand(&self) -> usize {
-        self.ready.len()
+        self.ahead.len().saturating_add(self.ready.len())
     }
 
     /// Says that a message, and those before it in its partition, have been dealt with. Without a group this does
@@ -161,7 +232,7 @@ impl Consumer {
     /// [at hand](Self::at_hand) has not been handed over. Asks nobody. See [`kafka::Consumer::lag`].
     pub fn lag(&self) -> Vec<PartitionLag> {
         let mut lag = self.inner.lag();
-        // All that is at hand is of one batch.
+        // What is ready is of one batch.
         let next = match (self.ready.front(), &self.batch) {
             (Some(Ok(message)), _) => {
                 let at = message.metadata();
@@ -173,7 +244,11 @@ impl Consumer {
             },
             _ => None,
         };
-        if let Some((topic, partition, offset)) = next {
+        let ahead = self.ahead.iter().rev().flatten().map(|message| {
+            let at = message.metadata();
+            (&*at.topic, at.partition, at.offset)
+        });
+        for (topic, partition, offset) in next.into_iter().chain(ahead) {
             let is_its =
                 |of: &&mut PartitionLag| of.partition.partition == partition && *of.partition.topic == *topic;
             if let Some(of) = lag.iter_mut().find(is_its) {
@@ -190,7 +265,7 @@ impl Consumer {
     }
 
     /// The client that this consumer reads with: for its [metrics](Client::metrics), and to give it
-    /// [another credential](Stream::renew_access).
+    /// [another credential](super::Stream::renew_access).
     pub fn client(&self) -> Client {
         self.inner.client()
     }
@@ -213,7 +288,102 @@ impl Consumer {
         self.inner.close().await
     }
 
-    /// Reads no more of the partition of this message. All that is at hand is of that one.
+    /// Before messages are handed over: those that were are done with.
+    fn begin(&mut self) {
+        self.settle();
+        // Slow users ask for one message after the other, and for a long time for no batch.
+        self.inner.touch();
+    }
+
+    /// The next message of the batch that is at hand, if there is one.
+    fn take(&mut self) -> Result<Option<RawMessage>, kafka::Error> {
+        loop {
+            while let Some(record) = self.ready.pop_front() {
+                let message = record?;
+                if self.stop.is_some_and(|stop| stop.is_reached(message.metadata())) {
+                    self.stop_before(message.metadata())?;
+                    continue;
+                }
+                if self.marks {
+                    self.ahead_done.note(message.metadata());
+                }
+                if self.include_tests || !message.metadata().is_test() {
+                    return Ok(Some(message));
+                }
+            }
+            let Some((batch, taken)) = &mut self.batch else { return Ok(None) };
+            self.ready.extend(messages(batch, *taken));
+            *taken += self.ready.len();
+            // Fewer than was asked for is all there was, and after an error there is no more.
+            if self.ready.len() < RECORDS_AT_A_TIME || self.ready.back().is_some_and(Result::is_err) {
+                self.batch = None;
+            }
+        }
+    }
+
+    /// The only wait. What it brings is kept before anything else can be waited for. Whether there is more to come.
+    async fn fetch(&mut self) -> Result<bool, kafka::Error> {
+        // What was passed over is done with, unless something before it is not.
+        if self.ahead.is_empty() {
+            self.all_handed();
+            self.settle();
+        }
+        let batch = self.inner.next_batch().await?;
+        self.batch = batch.map(|batch| (batch, 0));
+        Ok(self.batch.is_some())
+    }
+
+    /// Takes so many messages ahead, or what comes in time. Whether there is anything to hand over, or will be.
+    async fn gather(&mut self, max: usize, patience: Duration) -> bool {
+        self.begin();
+        // A time that no clock knows is for ever.
+        let deadline = Instant::now().checked_add(patience);
+        loop {
+            if self.stopper.is_stopped() {
+                return false;
+            }
+            while self.ahead.len() < max {
+                match self.take() {
+                    Ok(Some(message)) => self.ahead.push_back(Ok(message)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.ahead.push_back(Err(error));
+                        return true;
+                    }
+                }
+            }
+            if self.ahead.len() >= max || self.ahead.back().is_some_and(Result::is_err) {
+                return true;
+            }
+            let fetched = match deadline {
+                Some(deadline) => timeout_at(deadline, self.fetch()).await,
+                None => Ok(self.fetch().await),
+            };
+            match fetched {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return !self.ahead.is_empty(),
+                Ok(Err(error)) => self.ahead.push_back(Err(error)),
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// A message is with the user now.
+    fn handed_over(&mut self, at: &Metadata) {
+        if self.marks && !self.ahead.is_empty() {
+            self.handed.note(at);
+        }
+        self.all_handed();
+    }
+
+    /// With nothing ahead any more, what was passed over counts as handed over, too.
+    fn all_handed(&mut self) {
+        if self.ahead.is_empty() {
+            self.handed.take_over(&mut self.ahead_done);
+        }
+    }
+
+    /// Reads no more of the partition of this message. All that is ready is of that one.
     fn stop_before(&mut self, metadata: &Metadata) -> Result<(), kafka::Error> {
         self.ready.clear();
         self.batch = None;
@@ -225,9 +395,9 @@ impl Consumer {
         }
     }
 
-    /// The message that was handed over last is done with.
+    /// What was handed over last is done with.
     fn settle(&mut self) {
-        if let Some((partition, offset)) = self.handed.take() {
+        for (partition, offset) in self.handed.0.drain(..) {
             self.inner.mark(&partition, offset);
         }
     }
@@ -249,13 +419,11 @@ pub enum NextError {
 fn messages(batch: &FetchedBatch, from: usize) -> impl Iterator<Item = Result<RawMessage, kafka::Error>> {
     batch.records().skip(from).take(RECORDS_AT_A_TIME).map(|record| {
         let record = record?;
-        RawMessage::from_record(batch.topic(), batch.partition(), &record, |part| batch.slice(part)).map_err(
-            |source| kafka::Error::Damaged {
-                topic: batch.topic().to_string(),
-                partition: batch.partition(),
-                offset: record.offset,
-                source,
-            },
-        )
+        RawMessage::from_record(batch, &record).map_err(|source| kafka::Error::Damaged {
+            topic: batch.topic().to_string(),
+            partition: batch.partition(),
+            offset: record.offset,
+            source,
+        })
     })
 }

@@ -40,6 +40,7 @@
 
 mod connect;
 mod consumer;
+mod defaults;
 #[doc(hidden)]
 pub mod for_fuzzing;
 mod headers;
@@ -73,3 +74,4 @@ pub use self::topic::{TopicName, TopicNameError};
 pub use self::url::{HopUrl, UrlError};
 
 pub use crate::kafka::{Acknowledged, Delivery};
+pub use crate::wire::record::TimestampType;

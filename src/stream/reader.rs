@@ -14,7 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Defaults
 ///
-/// From [`StartPosition::Latest`] on, up to the end of the topics, without test messages.
+/// From [`StartPosition::Latest`] on, up to the end of the topics, unless the [`Stream`] has other defaults; without test
+/// messages.
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `open` is awaited"]
 pub struct ReaderBuilder {
@@ -43,12 +44,12 @@ pub enum GroupMode {
 impl ReaderBuilder {
     pub(super) fn new(stream: Stream, url: &str) -> Self {
         Self {
+            start: stream.defaults.start,
+            persist: stream.defaults.persist,
             stream,
             url: url.to_owned(),
             pattern: None,
-            start: StartPosition::default(),
             stop: None,
-            persist: false,
             include_tests: false,
             give_up_after: None,
             group: None,
