@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use hop::blocking::{Consumer, Stream};
 use hop::broker::Broker;
-use hop::stream::StartPosition;
+use hop::models::JsonBlob;
+use hop::stream::{StartPosition, WriteError};
 use tokio::runtime::Runtime;
 
 /// A broker that lives in a runtime of its own, as it would elsewhere.
@@ -36,6 +37,10 @@ impl Elsewhere {
         }
         out.close().unwrap();
     }
+}
+
+fn json(number: u32) -> JsonBlob {
+    JsonBlob::from_serialize(&number).unwrap()
 }
 
 fn texts(consumer: Consumer) -> Vec<String> {
@@ -116,4 +121,32 @@ fn messages_are_a_stream() {
     });
     read.sort();
     assert_eq!(read, expected(0..3));
+}
+
+#[test]
+fn what_streams_and_producers_can_do_waits_here_too() {
+    let (elsewhere, stream) = (Elsewhere::new(), Stream::anonymous().unwrap());
+    let (url, anywhere) = (elsewhere.url(), format!("kafka://{}/", elsewhere.broker.address()));
+    let stream = stream.start_at(StartPosition::Earliest).persist(true);
+    let out = stream.writer(&anywhere).topic_by_message(true).open().unwrap();
+    assert_eq!(out.topic(), None);
+    assert!(matches!(out.write_json(&0), Err(WriteError::NoTopic)));
+    out.write_to("alerts", &json(1)).unwrap().wait().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let robust = stream.robust_writer(&url, directory.path().join("journal")).open().unwrap();
+    robust.write(&json(2)).unwrap();
+    robust.write_raw(robust.pack(&json(3)).unwrap()).unwrap();
+    robust.flush().unwrap();
+    assert_eq!((robust.unsent(), &**robust.topic()), (0, "alerts"));
+    robust.close().unwrap();
+
+    let mut consumer = stream.reader(&url).open().unwrap();
+    let mut messages = consumer.next_messages(2, Duration::MAX).unwrap().unwrap();
+    messages.extend(consumer.next_messages(1, Duration::MAX).unwrap().unwrap());
+    let mut texts: Vec<_> = messages.iter().map(|message| message.model().json_line()).collect();
+    texts.sort();
+    assert_eq!(texts, ["1", "2", "3"]);
+    assert_eq!((consumer.at_hand(), consumer.lag().len()), (0, 2));
+    assert!(consumer.interruption().is_none());
+    assert!(consumer.next_messages(1, Duration::ZERO).unwrap().unwrap().is_empty());
 }

@@ -2,7 +2,7 @@
 //!
 //! The names are those of [`crate::stream`]; what each does, and what its errors mean, stands there. A [`Stream`] has a
 //! thread of its own, which keeps connections and memberships in groups alive between two calls, and which ends with the
-//! last of what was made from it.
+//! last of what was made from it. What hands out a [`Client`](crate::kafka::Client) is not here: that is asynchronous.
 //!
 //! ```no_run
 //! use hop::Auth;
@@ -32,19 +32,22 @@
 
 mod background;
 mod reading;
+mod robust;
 mod writing;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::background::Background;
 pub use self::reading::{Consumer, ReaderBuilder};
+pub use self::robust::{RobustProducer, RobustWriterBuilder};
 pub use self::writing::{Delivery, Producer, WriterBuilder};
 use crate::auth::Credentials;
 use crate::kafka::TopicDescription;
-use crate::models::Registry;
-use crate::stream::{self, OpenError};
+use crate::models::{Registry, WireForm};
+use crate::stream::{self, OpenError, StartPosition};
 
 /// How brokers are reached; see [`stream::Stream`]. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -93,14 +96,37 @@ impl Stream {
         Self { inner: self.inner.connect_timeout(timeout), ..self }
     }
 
+    /// Where readers begin in each topic, unless told otherwise.
+    #[must_use]
+    pub fn start_at(self, start: StartPosition) -> Self {
+        Self { inner: self.inner.start_at(start), ..self }
+    }
+
+    /// Whether readers wait for new messages at the end of the topics, unless told otherwise.
+    #[must_use]
+    pub fn persist(self, persist: bool) -> Self {
+        Self { inner: self.inner.persist(persist), ..self }
+    }
+
+    /// In which form models are written, unless told otherwise.
+    #[must_use]
+    pub fn wire_form(self, form: WireForm) -> Self {
+        Self { inner: self.inner.wire_form(form), ..self }
+    }
+
     /// What to set before reading the topics of a URL.
     pub fn reader(&self, url: &str) -> ReaderBuilder {
         ReaderBuilder::new(self.inner.reader(url), Arc::clone(&self.background))
     }
 
-    /// What to set before writing to the topic of a URL.
+    /// What to set before writing to the topic of a URL, or to [topics that messages name](WriterBuilder::topic_by_message).
     pub fn writer(&self, url: &str) -> WriterBuilder {
         WriterBuilder::new(self.inner.writer(url), Arc::clone(&self.background))
+    }
+
+    /// What to set before writing by way of a journal; see [`stream::Stream::robust_writer`].
+    pub fn robust_writer(&self, url: &str, journal: impl Into<PathBuf>) -> RobustWriterBuilder {
+        RobustWriterBuilder::new(self.inner.robust_writer(url, journal), Arc::clone(&self.background))
     }
 
     /// The topics that this user may see; see [`stream::Stream::list_topics`].

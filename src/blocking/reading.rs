@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::background::Background;
-use crate::kafka::{self, Group, Stopper};
+use crate::kafka::{self, Group, Interruption, PartitionLag, Stopper};
 use crate::models::Registry;
 use crate::stream::{
     self, GroupMode, Message, Metadata, NextError, OpenError, RawMessage, StartPosition, StopPosition,
@@ -136,6 +136,21 @@ impl Consumer {
         self.background.wait(async { timeout(patience, inner.next()).await }).unwrap_or(Ok(None))
     }
 
+    /// The next messages together: as many as `max`, or those that have come when `patience` is up or the topics end. None
+    /// may have: then the vector is empty. `None` at the end of the topics; see [`stream::Consumer::next_messages`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`stream::Consumer::next`]. What was gathered before comes first, and the error with the next call.
+    pub fn next_messages(
+        &mut self,
+        max: usize,
+        patience: Duration,
+    ) -> Result<Option<Vec<Message>>, NextError> {
+        let Some(inner) = &mut self.inner else { return Ok(None) };
+        self.background.wait(inner.next_messages(max, patience))
+    }
+
     /// Reads the payload of a message that came from [`next_raw`](Self::next_raw).
     ///
     /// # Errors
@@ -161,6 +176,21 @@ impl Consumer {
     pub fn commit(&mut self) -> Result<(), kafka::Error> {
         let Some(inner) = &mut self.inner else { return Ok(()) };
         self.background.wait(inner.commit())
+    }
+
+    /// How many messages can be had without asking the brokers.
+    pub fn at_hand(&self) -> usize {
+        self.inner.as_ref().map_or(0, stream::Consumer::at_hand)
+    }
+
+    /// How far behind the ends of its partitions this consumer is; see [`stream::Consumer::lag`].
+    pub fn lag(&self) -> Vec<PartitionLag> {
+        self.inner.as_ref().map(stream::Consumer::lag).unwrap_or_default()
+    }
+
+    /// Why something that is to be read is out of reach; see [`stream::Consumer::interruption`].
+    pub fn interruption(&self) -> Option<Interruption> {
+        self.inner.as_ref().and_then(stream::Consumer::interruption)
     }
 
     /// A way to end the iteration from another thread, also while it waits.

@@ -44,6 +44,11 @@ impl WriterBuilder {
         Self { inner: self.inner.delivery_timeout(timeout), ..self }
     }
 
+    /// Whether the URL may name no topic or several; see [`stream::WriterBuilder::topic_by_message`].
+    pub fn topic_by_message(self, by_message: bool) -> Self {
+        Self { inner: self.inner.topic_by_message(by_message), ..self }
+    }
+
     /// What makes the messages, without a broker; see [`stream::WriterBuilder::packer`].
     ///
     /// # Errors
@@ -64,7 +69,7 @@ impl WriterBuilder {
     }
 }
 
-/// Writes messages to one topic, in the background and in order; see [`stream::Producer`].
+/// Writes messages to one topic, or to those that they name, in the background and in order; see [`stream::Producer`].
 ///
 /// Dropping it gives up what is not yet acknowledged: [`flush`](Self::flush) or [`close`](Self::close) it first.
 #[derive(Debug)]
@@ -84,6 +89,15 @@ impl Producer {
         self.delivery(self.background.wait(self.inner.write(model)))
     }
 
+    /// Hands a message in for a topic; see [`stream::Producer::write_to`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WriteError`].
+    pub fn write_to<M: MessageModel + ?Sized>(&self, topic: &str, model: &M) -> Result<Delivery, WriteError> {
+        self.delivery(self.background.wait(self.inner.write_to(topic, model)))
+    }
+
     /// Hands a value in as JSON; see [`stream::Producer::write_json`].
     ///
     /// # Errors
@@ -97,7 +111,7 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Produce`].
+    /// [`WriteError::Produce`], and [`WriteError::NoTopic`] if neither the message nor the URL names one.
     pub fn write_raw(&self, message: Outgoing) -> Result<Delivery, WriteError> {
         self.delivery(self.background.wait(self.inner.write_raw(message)))
     }
@@ -135,9 +149,9 @@ impl Producer {
         self.inner.acknowledged()
     }
 
-    /// The topic.
+    /// The topic of messages that name none; see [`stream::Producer::topic`].
     #[must_use]
-    pub fn topic(&self) -> &Arc<str> {
+    pub fn topic(&self) -> Option<&Arc<str>> {
         self.inner.topic()
     }
 

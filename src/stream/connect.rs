@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::consumer::ReaderBuilder;
+use super::defaults::Defaults;
 use super::keeping::Keeping;
 #[cfg(feature = "http")]
 use super::large::{LargeMessages, Store};
 use super::producer::WriterBuilder;
+use super::reader::ReaderBuilder;
 use super::robust::RobustWriterBuilder;
 #[cfg(feature = "http")]
 use super::token_command::TokenCommand;
@@ -25,12 +26,14 @@ use crate::models::Registry;
 ///
 /// # Defaults
 ///
-/// The formats of [`Registry::standard`], and 10 s to connect and authenticate.
+/// The formats of [`Registry::standard`], and 10 s to connect and authenticate. Readers begin at the end of topics and stop
+/// there; writers write [`WireForm::Json`](crate::models::WireForm::Json).
 #[derive(Debug, Clone)]
 pub struct Stream {
     credentials: Option<Arc<Credentials>>,
     registry: Arc<Registry>,
     connect_timeout: Duration,
+    pub(super) defaults: Defaults,
     #[cfg(feature = "http")]
     large: LargeMessages,
 }
@@ -52,6 +55,7 @@ impl Stream {
             credentials: None,
             registry: Arc::new(Registry::standard()),
             connect_timeout: Duration::from_secs(10),
+            defaults: Defaults::default(),
             #[cfg(feature = "http")]
             large: LargeMessages::default(),
         }
@@ -84,7 +88,7 @@ impl Stream {
         ReaderBuilder::new(self.clone(), url)
     }
 
-    /// What to set before writing to the topic of a URL.
+    /// What to set before writing to the topic of a URL, or to [topics that messages name](WriterBuilder::topic_by_message).
     pub fn writer(&self, url: &str) -> WriterBuilder {
         WriterBuilder::new(self.clone(), url)
     }

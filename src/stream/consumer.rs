@@ -5,179 +5,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
 
 use super::keeping::Keeping;
 use super::message::{Message, Metadata, RawMessage, Unreadable};
 use super::message_stream::MessageStream;
-use super::position::{StartPosition, StopPosition};
-use super::{HopUrl, OpenError, Stream, TopicName, UrlError};
-use crate::kafka::{self, Client, FetchedBatch, Group, Interruption, PartitionLag, Stopper, TopicPartition};
+use super::position::StopPosition;
+use crate::kafka::{self, Client, FetchedBatch, Interruption, PartitionLag, Stopper, TopicPartition};
 use crate::models::Registry;
 
 /// How many records of a batch are taken over at a time: enough to make the taking cheap, and few enough that a batch
 /// of very many tiny records does not become very many messages in memory.
 const RECORDS_AT_A_TIME: usize = 4096;
 
-/// For how long brokers may be out of reach before reading up to the end is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How to read; made by [`Stream::reader`].
-///
-/// # Defaults
-///
-/// From [`StartPosition::Latest`] on, up to the end of the topics, without test messages.
-#[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until `open` is awaited"]
-pub struct ReaderBuilder {
-    stream: Stream,
-    url: String,
-    pattern: Option<String>,
-    start: StartPosition,
-    stop: Option<StopPosition>,
-    persist: bool,
-    include_tests: bool,
-    give_up_after: Option<Option<Duration>>,
-    group: Option<(Group, GroupMode)>,
-    auto_commit: bool,
-}
-
-/// What the readers of one group have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum GroupMode {
-    /// The members share the partitions: each message goes to one of them.
-    #[default]
-    Share,
-    /// Every reader gets all partitions, as with hop-client; only the offsets are kept in the group's name.
-    Assign,
-}
-
-impl ReaderBuilder {
-    pub(super) fn new(stream: Stream, url: &str) -> Self {
-        Self {
-            stream,
-            url: url.to_owned(),
-            pattern: None,
-            start: StartPosition::default(),
-            stop: None,
-            persist: false,
-            include_tests: false,
-            give_up_after: None,
-            group: None,
-            auto_commit: true,
-        }
-    }
-
-    /// A pattern for topics to read beside those of the URL, which then need not name any: a regular expression of the
-    /// syntax of `regex-lite`. Topics that come into being are found when metadata is renewed, within 5 min, and read from
-    /// their beginning; Kafka's own are not among them.
-    pub fn topics_matching(mut self, pattern: impl Into<String>) -> Self {
-        self.pattern = Some(pattern.into());
-        self
-    }
-
-    /// Where to begin in each topic.
-    pub fn start_at(mut self, start: StartPosition) -> Self {
-        self.start = start;
-        self
-    }
-
-    /// Where to stop in each partition, if not only at its end; when persisting, also if that is not there yet.
-    pub fn stop_before(mut self, stop: impl Into<Option<StopPosition>>) -> Self {
-        self.stop = stop.into();
-        self
-    }
-
-    /// Whether to wait for new messages at the end of the topics, for ever, instead of stopping there.
-    pub fn persist(mut self, persist: bool) -> Self {
-        self.persist = persist;
-        self
-    }
-
-    /// Whether messages that are marked as tests are handed over, too.
-    pub fn include_tests(mut self, include: bool) -> Self {
-        self.include_tests = include;
-        self
-    }
-
-    /// For how long brokers may be out of reach, in a row, before [`Consumer::next`] says so. `None` is for ever.
-    ///
-    /// Not set, it is for ever when persisting, and else 30 s.
-    pub fn give_up_after(mut self, patience: Option<Duration>) -> Self {
-        self.give_up_after = Some(patience);
-        self
-    }
-
-    /// The group to read in: it remembers how far its readers have come, and whoever reads in it next goes on there.
-    pub fn group(mut self, group: impl Into<Group>) -> Self {
-        self.group = Some((group.into(), GroupMode::default()));
-        self
-    }
-
-    /// The same, with what its readers have in common.
-    pub fn group_in(mut self, group: impl Into<Group>, mode: GroupMode) -> Self {
-        self.group = Some((group.into(), mode));
-        self
-    }
-
-    /// In a group: whether a message counts as dealt with when the next is asked for. Without it,
-    /// [`Consumer::mark_done`] says so. What is done is committed every 5 s, when other members get the partition, and
-    /// when the consumer is closed.
-    pub fn auto_commit(mut self, commit: bool) -> Self {
-        self.auto_commit = commit;
-        self
-    }
-
-    /// Connects, and looks the topics up.
-    ///
-    /// Dropping the future closes what it opened.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`OpenError`]; a topic that does not exist is one.
-    pub async fn open(self) -> Result<Consumer, OpenError> {
-        let url: HopUrl = self.url.parse()?;
-        let named = match url.topics_to_read() {
-            Err(UrlError::NoTopic { .. }) if self.pattern.is_some() => Vec::new(),
-            named => named?,
-        };
-        let (client, _, keeping) = self.stream.connect_with_store(&url).await?;
-        let mut builder = client.consumer().auto_mark(false);
-        if let Some(pattern) = &self.pattern {
-            builder = builder.topics_matching(pattern);
-        }
-        let in_group = self.group.is_some();
-        builder = match self.group {
-            Some((group, GroupMode::Assign)) => {
-                builder.group(group).whole_topics(named.iter().map(TopicName::shared))
-            }
-            Some((group, GroupMode::Share)) => {
-                builder.group(group).topics(named.iter().map(TopicName::shared))
-            }
-            None => builder.topics(named.iter().map(TopicName::shared)),
-        };
-        let inner = builder
-            .start_at(self.start.into())
-            .stop_at_end(!self.persist)
-            .give_up_after(self.give_up_after.unwrap_or((!self.persist).then_some(PATIENCE)))
-            .build()
-            .await?;
-        Ok(Consumer {
-            stopper: inner.stopper(),
-            inner,
-            registry: self.stream.formats(),
-            stop: self.stop,
-            include_tests: self.include_tests,
-            batch: None,
-            ready: VecDeque::new(),
-            marks: in_group && self.auto_commit,
-            handed: None,
-            keeping,
-            elsewhere: None,
-        })
-    }
-}
-
 /// Reads the messages of some topics, all partitions of them, in the order of each partition.
+///
+/// ```no_run
+/// # fn store(_: &hop::stream::Message) {}
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let stream = hop::Stream::new(hop::Auth::load()?);
+/// let mut alerts = stream.reader("kafka://kafka.scimma.org/alerts").group("me-archive").auto_commit(false).open().await?;
+/// while let Some(message) = alerts.next().await? {
+///     store(&message);
+///     alerts.mark_done(message.metadata()); // not sooner: what is not marked is read again after a crash
+/// }
+/// alerts.close().await?; // commits, and leaves the group
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping a consumer cannot wait, nor report: its goodbye to a group, with the last commit, is left to the background and
+/// gets lost when the runtime ends or the coordinator is out of reach. Then messages since the last commit are read again,
+/// and other members wait until the group's session times out. [`close`](Self::close) waits, and says what failed.
 #[derive(Debug)]
 pub struct Consumer {
     inner: kafka::Consumer,
@@ -188,16 +47,65 @@ pub struct Consumer {
     /// The batch that is being handed over, and how many of its records have been taken from it.
     batch: Option<(FetchedBatch, usize)>,
     ready: VecDeque<Result<RawMessage, kafka::Error>>,
+    /// What was gathered to be handed over together. It is still here if the future that gathered it was dropped.
+    ahead: VecDeque<Result<RawMessage, kafka::Error>>,
     /// Whether a message is done with when the next is asked for.
     marks: bool,
-    /// The message that was handed over last, by its partition and the offset behind it.
-    handed: Option<(TopicPartition, i64)>,
+    /// What was handed over last.
+    handed: Done,
+    /// What is done with when all that is ahead is.
+    ahead_done: Done,
     keeping: Keeping,
-    /// A message that stands for another, which is being fetched.
-    elsewhere: Option<RawMessage>,
+}
+
+/// Partitions, and the offset behind what is done with in each.
+#[derive(Debug, Default)]
+struct Done(Vec<(TopicPartition, i64)>);
+
+impl Done {
+    /// This message, and those before it in its partition.
+    fn note(&mut self, at: &Metadata) {
+        let behind = at.offset.saturating_add(1);
+        let is_its =
+            |of: &&mut (TopicPartition, i64)| of.0.partition == at.partition && of.0.topic == at.topic;
+        match self.0.iter_mut().rev().find(is_its) {
+            Some(of) => of.1 = behind,
+            None => self.0.push((TopicPartition::new(Arc::clone(&at.topic), at.partition), behind)),
+        }
+    }
+
+    /// What the other has, which is further on.
+    fn take_over(&mut self, later: &mut Self) {
+        // Marks are made in this order.
+        self.0.append(&mut later.0);
+    }
 }
 
 impl Consumer {
+    pub(super) fn new(
+        inner: kafka::Consumer,
+        registry: Arc<Registry>,
+        stop: Option<StopPosition>,
+        include_tests: bool,
+        marks: bool,
+        keeping: Keeping,
+    ) -> Self {
+        Self {
+            stopper: inner.stopper(),
+            inner,
+            registry,
+            stop,
+            include_tests,
+            batch: None,
+            ready: VecDeque::new(),
+            ahead: VecDeque::new(),
+            marks,
+            handed: Done::default(),
+            ahead_done: Done::default(),
+            keeping,
+        }
+    }
+
     /// The next message and its model; `None` at the end of the topics, unless persisting.
     ///
     /// Dropping the future loses nothing: the next call goes on where this one was.
@@ -207,22 +115,24 @@ impl Consumer {
     /// [`NextError::Unreadable`] has a message whose payload is not what its format says; the one behind it comes
     /// with the next call. After [`NextError::Kafka`] the call may be repeated, too, and goes on where it can.
     pub async fn next(&mut self) -> Result<Option<Message>, NextError> {
-        let raw = match self.elsewhere.take() {
-            Some(raw) => raw,
-            None => match self.next_raw().await? {
-                Some(raw) => raw,
-                None => return Ok(None),
-            },
+        let Some(raw) = self.next_raw().await? else { return Ok(None) };
+        if !self.keeping.is_elsewhere(&raw) {
+            return Ok(Some(self.read(raw)?));
+        }
+        // Not handed over before it is here: whoever gives up waiting for it gets it with the next call.
+        self.ahead.push_front(Ok(raw.clone()));
+        self.handed.take_over(&mut self.ahead_done);
+        std::mem::swap(&mut self.handed, &mut self.ahead_done);
+        let fetched = self.fetch(raw).await;
+        self.ahead.pop_front();
+        let raw = match fetched {
+            Ok(raw) => raw,
+            Err(unreadable) => {
+                self.handed_over(unreadable.message.metadata());
+                return Err(unreadable.into());
+            }
         };
-        let raw = if self.keeping.is_elsewhere(&raw) {
-            // Whoever gives up waiting for it gets it with the next call.
-            self.elsewhere = Some(raw.clone());
-            let fetched = self.fetch(raw).await;
-            self.elsewhere = None;
-            fetched?
-        } else {
-            raw
-        };
+        self.handed_over(raw.metadata());
         Ok(Some(self.read(raw)?))
     }
 
@@ -233,7 +143,7 @@ impl Consumer {
     }
 
     /// The message that one from [`next_raw`](Self::next_raw) stands for, because it was too large for its topic and is
-    /// kept elsewhere; any other message as it is. See [`LargeMessages`](super::LargeMessages).
+    /// kept elsewhere; any other message as it is. See `LargeMessages`.
     ///
     /// Dropping the future gives the fetching up.
     ///
@@ -253,47 +163,77 @@ impl Consumer {
     ///
     /// [`NextError::Kafka`]; the call may be repeated, and goes on where it can.
     pub async fn next_raw(&mut self) -> Result<Option<RawMessage>, NextError> {
-        self.settle();
-        // Slow users ask for one message after the other, and for a long time for no batch.
-        self.inner.touch();
+        self.begin();
         loop {
             if self.stopper.is_stopped() {
                 return Ok(None);
             }
-            while let Some(record) = self.ready.pop_front() {
-                let message = record?;
-                if self.stop.is_some_and(|stop| stop.is_reached(message.metadata())) {
-                    self.stop_before(message.metadata())?;
-                    continue;
-                }
-                if self.marks {
-                    let at = message.metadata();
-                    let partition = TopicPartition::new(Arc::clone(&at.topic), at.partition);
-                    self.handed = Some((partition, at.offset.saturating_add(1)));
-                }
-                if self.include_tests || !message.metadata().is_test() {
-                    return Ok(Some(message));
-                }
+            let next = match self.ahead.pop_front() {
+                Some(gathered) => Some(gathered?),
+                None => self.take()?,
+            };
+            if let Some(message) = next {
+                self.handed_over(message.metadata());
+                return Ok(Some(message));
             }
-            match &mut self.batch {
-                Some((batch, taken)) => {
-                    self.ready.extend(messages(batch, *taken));
-                    *taken += self.ready.len();
-                    // Fewer than was asked for is all there was, and after an error there is no more.
-                    if self.ready.len() < RECORDS_AT_A_TIME || self.ready.back().is_some_and(Result::is_err) {
-                        self.batch = None;
-                    }
+            if !self.fetch_batch().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next messages together: as many as `max`, or those that have come when `patience` is up or the topics end. None
+    /// may have: then the vector is empty. `None` at the end of the topics, unless persisting.
+    ///
+    /// With auto-commit, all of them are done with when more is asked for.
+    ///
+    /// Dropping the future loses nothing: what it had gathered comes with the next call, of this or of
+    /// [`next`](Self::next), and counts as handed over only then.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next`](Self::next). What was gathered before comes first, and the error with the next call.
+    pub async fn next_messages(
+        &mut self,
+        max: usize,
+        patience: Duration,
+    ) -> Result<Option<Vec<Message>>, NextError> {
+        if !self.gather(max, patience).await {
+            return Ok(None);
+        }
+        let max = match self.fetch_ahead(max).await {
+            Ok(fetched) => fetched,
+            Err(unreadable) => {
+                self.ahead.pop_front();
+                self.handed_over(unreadable.message.metadata());
+                return Err(unreadable.into());
+            }
+        };
+        let mut messages = Vec::with_capacity(self.ahead.len().min(max));
+        while messages.len() < max
+            && let Some(taken) = self.ahead.pop_front()
+        {
+            match taken.map_err(NextError::from).and_then(|raw| Ok(self.read(raw)?)) {
+                Ok(message) => {
+                    self.handed_over(message.metadata());
+                    messages.push(message);
                 }
-                // The only wait. What it brings is kept before anything else can be waited for.
-                None => {
-                    self.settle();
-                    match self.inner.next_batch().await? {
-                        Some(batch) => self.batch = Some((batch, 0)),
-                        None => return Ok(None),
+                Err(error) if messages.is_empty() => {
+                    if let NextError::Unreadable(unreadable) = &error {
+                        self.handed_over(unreadable.message.metadata());
                     }
+                    return Err(error);
+                }
+                Err(error) => {
+                    self.ahead.push_front(match error {
+                        NextError::Unreadable(unreadable) => Ok(unreadable.message),
+                        NextError::Kafka(error) => Err(error),
+                    });
+                    break;
                 }
             }
         }
+        Ok(Some(messages))
     }
 
     /// Reads the payload of a message that came from [`next_raw`](Self::next_raw).
@@ -316,7 +256,7 @@ impl Consumer {
 
     /// How many messages can be had without asking the brokers.
     pub fn at_hand(&self) -> usize {
-        self.ready.len()
+        self.ahead.len().saturating_add(self.ready.len())
     }
 
     /// Says that a message, and those before it in its partition, have been dealt with. Without a group this does
@@ -339,7 +279,7 @@ impl Consumer {
     /// [at hand](Self::at_hand) has not been handed over. Asks nobody. See [`kafka::Consumer::lag`].
     pub fn lag(&self) -> Vec<PartitionLag> {
         let mut lag = self.inner.lag();
-        // All that is at hand is of one batch.
+        // What is ready is of one batch.
         let next = match (self.ready.front(), &self.batch) {
             (Some(Ok(message)), _) => {
                 let at = message.metadata();
@@ -351,7 +291,11 @@ impl Consumer {
             },
             _ => None,
         };
-        if let Some((topic, partition, offset)) = next {
+        let ahead = self.ahead.iter().rev().flatten().map(|message| {
+            let at = message.metadata();
+            (&*at.topic, at.partition, at.offset)
+        });
+        for (topic, partition, offset) in next.into_iter().chain(ahead) {
             let is_its =
                 |of: &&mut PartitionLag| of.partition.partition == partition && *of.partition.topic == *topic;
             if let Some(of) = lag.iter_mut().find(is_its) {
@@ -368,7 +312,7 @@ impl Consumer {
     }
 
     /// The client that this consumer reads with: for its [metrics](Client::metrics), and to give it
-    /// [another credential](Stream::renew_access).
+    /// [another credential](super::Stream::renew_access).
     pub fn client(&self) -> Client {
         self.inner.client()
     }
@@ -391,7 +335,118 @@ impl Consumer {
         self.inner.close().await
     }
 
-    /// Reads no more of the partition of this message. All that is at hand is of that one.
+    /// Fetches those of the next messages that are kept elsewhere, into their places: what is here stays here if the future
+    /// is dropped. As many are ready as it says; the error is that of the first.
+    async fn fetch_ahead(&mut self, max: usize) -> Result<usize, Box<Unreadable>> {
+        for index in 0..self.ahead.len().min(max) {
+            let Some(Ok(raw)) = self.ahead.get(index) else { break };
+            if self.keeping.is_elsewhere(raw) {
+                match self.fetch(raw.clone()).await {
+                    Ok(fetched) => drop(self.ahead.get_mut(index).map(|place| *place = Ok(fetched))),
+                    Err(unreadable) if index == 0 => return Err(unreadable),
+                    Err(_) => return Ok(index),
+                }
+            }
+        }
+        Ok(max)
+    }
+
+    /// Before messages are handed over: those that were are done with.
+    fn begin(&mut self) {
+        self.settle();
+        // Slow users ask for one message after the other, and for a long time for no batch.
+        self.inner.touch();
+    }
+
+    /// The next message of the batch that is at hand, if there is one.
+    fn take(&mut self) -> Result<Option<RawMessage>, kafka::Error> {
+        loop {
+            while let Some(record) = self.ready.pop_front() {
+                let message = record?;
+                if self.stop.is_some_and(|stop| stop.is_reached(message.metadata())) {
+                    self.stop_before(message.metadata())?;
+                    continue;
+                }
+                if self.marks {
+                    self.ahead_done.note(message.metadata());
+                }
+                if self.include_tests || !message.metadata().is_test() {
+                    return Ok(Some(message));
+                }
+            }
+            let Some((batch, taken)) = &mut self.batch else { return Ok(None) };
+            self.ready.extend(messages(batch, *taken));
+            *taken += self.ready.len();
+            // Fewer than was asked for is all there was, and after an error there is no more.
+            if self.ready.len() < RECORDS_AT_A_TIME || self.ready.back().is_some_and(Result::is_err) {
+                self.batch = None;
+            }
+        }
+    }
+
+    /// The only wait. What it brings is kept before anything else can be waited for. Whether there is more to come.
+    async fn fetch_batch(&mut self) -> Result<bool, kafka::Error> {
+        // What was passed over is done with, unless something before it is not.
+        if self.ahead.is_empty() {
+            self.all_handed();
+            self.settle();
+        }
+        let batch = self.inner.next_batch().await?;
+        self.batch = batch.map(|batch| (batch, 0));
+        Ok(self.batch.is_some())
+    }
+
+    /// Takes so many messages ahead, or what comes in time. Whether there is anything to hand over, or will be.
+    async fn gather(&mut self, max: usize, patience: Duration) -> bool {
+        self.begin();
+        // A time that no clock knows is for ever.
+        let deadline = Instant::now().checked_add(patience);
+        loop {
+            if self.stopper.is_stopped() {
+                return false;
+            }
+            while self.ahead.len() < max {
+                match self.take() {
+                    Ok(Some(message)) => self.ahead.push_back(Ok(message)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.ahead.push_back(Err(error));
+                        return true;
+                    }
+                }
+            }
+            if self.ahead.len() >= max || self.ahead.back().is_some_and(Result::is_err) {
+                return true;
+            }
+            let fetched = match deadline {
+                Some(deadline) => timeout_at(deadline, self.fetch_batch()).await,
+                None => Ok(self.fetch_batch().await),
+            };
+            match fetched {
+                Ok(Ok(true)) => {}
+                Ok(Ok(false)) => return !self.ahead.is_empty(),
+                Ok(Err(error)) => self.ahead.push_back(Err(error)),
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// A message is with the user now.
+    fn handed_over(&mut self, at: &Metadata) {
+        if self.marks && !self.ahead.is_empty() {
+            self.handed.note(at);
+        }
+        self.all_handed();
+    }
+
+    /// With nothing ahead any more, what was passed over counts as handed over, too.
+    fn all_handed(&mut self) {
+        if self.ahead.is_empty() {
+            self.handed.take_over(&mut self.ahead_done);
+        }
+    }
+
+    /// Reads no more of the partition of this message. All that is ready is of that one.
     fn stop_before(&mut self, metadata: &Metadata) -> Result<(), kafka::Error> {
         self.ready.clear();
         self.batch = None;
@@ -403,9 +458,9 @@ impl Consumer {
         }
     }
 
-    /// The message that was handed over last is done with.
+    /// What was handed over last is done with.
     fn settle(&mut self) {
-        if let Some((partition, offset)) = self.handed.take() {
+        for (partition, offset) in self.handed.0.drain(..) {
             self.inner.mark(&partition, offset);
         }
     }
@@ -427,13 +482,11 @@ pub enum NextError {
 fn messages(batch: &FetchedBatch, from: usize) -> impl Iterator<Item = Result<RawMessage, kafka::Error>> {
     batch.records().skip(from).take(RECORDS_AT_A_TIME).map(|record| {
         let record = record?;
-        RawMessage::from_record(batch.topic(), batch.partition(), &record, |part| batch.slice(part)).map_err(
-            |source| kafka::Error::Damaged {
-                topic: batch.topic().to_string(),
-                partition: batch.partition(),
-                offset: record.offset,
-                source,
-            },
-        )
+        RawMessage::from_record(batch, &record).map_err(|source| kafka::Error::Damaged {
+            topic: batch.topic().to_string(),
+            partition: batch.partition(),
+            offset: record.offset,
+            source,
+        })
     })
 }

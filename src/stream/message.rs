@@ -7,8 +7,9 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::headers::{FORMAT, Header, Headers, ID, SENDER, TEST};
+use crate::kafka::FetchedBatch;
 use crate::models::{DecodeWarning, MessageModel, ModelError, Registry};
-use crate::wire::record::{Record, RecordError};
+use crate::wire::record::{Record, RecordError, TimestampType};
 
 /// A message and its model.
 #[derive(Debug)]
@@ -75,23 +76,20 @@ pub struct RawMessage {
 }
 
 impl RawMessage {
-    /// Takes a record over without copying it. `slice` makes a view of the batch that the record is part of.
-    pub(super) fn from_record(
-        topic: &Arc<str>,
-        partition: i32,
-        record: &Record<'_>,
-        slice: impl Fn(&[u8]) -> Bytes,
-    ) -> Result<Self, RecordError> {
+    /// Takes a record over without copying it.
+    pub(super) fn from_record(batch: &FetchedBatch, record: &Record<'_>) -> Result<Self, RecordError> {
+        let slice = |part: &[u8]| batch.slice(part);
         let headers = record
             .headers()
             .map(|header| header.map(|header| Header::new(slice(header.key), header.value.map(&slice))))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             metadata: Metadata {
-                topic: Arc::clone(topic),
-                partition,
+                topic: Arc::clone(batch.topic()),
+                partition: batch.partition(),
                 offset: record.offset,
                 timestamp: record.timestamp,
+                timestamp_type: batch.timestamp_type(),
                 key: record.key.map(&slice),
                 headers,
             },
@@ -169,9 +167,10 @@ pub struct Metadata {
     pub partition: i32,
     /// The place in the partition.
     pub offset: i64,
-    /// Milliseconds since 1970 UTC: when the message was sent or, if the topic is set up so, when the broker
-    /// stored it. -1 if it has none.
+    /// Milliseconds since 1970 UTC, of what the [type](Self::timestamp_type) says. -1 if it has none.
     pub timestamp: i64,
+    /// Whether the timestamp is when the message was sent or, if the topic is set up so, when the broker stored it.
+    pub timestamp_type: TimestampType,
     /// The key, by which messages about one thing stay in one partition.
     pub key: Option<Bytes>,
     /// The headers.
@@ -188,7 +187,8 @@ impl Metadata {
         timestamp: i64,
         headers: Headers,
     ) -> Self {
-        Self { topic: topic.into(), partition, offset, timestamp, key: None, headers }
+        let (topic, timestamp_type) = (topic.into(), TimestampType::CreateTime);
+        Self { topic, partition, offset, timestamp, timestamp_type, key: None, headers }
     }
 
     /// The `_id`: what tells the message from every other, also when it was sent twice.
@@ -227,8 +227,15 @@ mod tests {
     ) -> RawMessage {
         let headers =
             headers.iter().map(|(name, value)| Header::new(*name, value.map(Bytes::from_static))).collect();
-        let metadata =
-            Metadata { topic: "t".into(), partition: 1, offset: 2, timestamp: 3, key: None, headers };
+        let metadata = Metadata {
+            topic: "t".into(),
+            partition: 1,
+            offset: 2,
+            timestamp: 3,
+            timestamp_type: TimestampType::CreateTime,
+            key: None,
+            headers,
+        };
         RawMessage { metadata, payload: payload.map(Bytes::from_static) }
     }
 

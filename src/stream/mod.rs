@@ -40,6 +40,7 @@
 
 mod connect;
 mod consumer;
+mod defaults;
 #[doc(hidden)]
 pub mod for_fuzzing;
 mod headers;
@@ -52,6 +53,7 @@ mod message_stream;
 mod packer;
 mod position;
 mod producer;
+mod reader;
 mod robust;
 #[cfg(feature = "http")]
 mod token_command;
@@ -61,7 +63,7 @@ mod url;
 #[cfg(feature = "cli")]
 pub(crate) use self::connect::tls;
 pub use self::connect::{OpenError, Stream};
-pub use self::consumer::{Consumer, GroupMode, NextError, ReaderBuilder};
+pub use self::consumer::{Consumer, NextError};
 pub use self::headers::{Header, Headers};
 pub use self::journal::{Fsync, JournalError, JournalFlaw};
 #[cfg(feature = "http")]
@@ -71,6 +73,7 @@ pub use self::message_stream::MessageStream;
 pub use self::packer::{Outgoing, Packer};
 pub use self::position::{StartPosition, StopPosition, UnknownStartPosition};
 pub use self::producer::{Producer, WriteError, WriterBuilder};
+pub use self::reader::{GroupMode, ReaderBuilder};
 pub use self::robust::{
     DeliveryError, RobustFlushError, RobustOpenError, RobustProducer, RobustWriteError, RobustWriterBuilder,
 };
@@ -78,3 +81,4 @@ pub use self::topic::{TopicName, TopicNameError};
 pub use self::url::{HopUrl, UrlError};
 
 pub use crate::kafka::{Acknowledged, Delivery};
+pub use crate::wire::record::TimestampType;

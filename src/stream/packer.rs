@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::WriteError;
 use super::headers::{FORMAT, Header, ID, SENDER, TEST};
+use super::{TopicName, WriteError};
 use crate::models::{MessageModel, WireForm};
 
 /// A message on its way out: a payload, perhaps a key, and headers.
@@ -14,6 +14,7 @@ pub struct Outgoing {
     payload: Bytes,
     key: Option<Bytes>,
     partition: Option<i32>,
+    topic: Option<TopicName>,
     headers: Vec<Header>,
     own_headers: Vec<Header>,
 }
@@ -25,6 +26,7 @@ impl Outgoing {
             payload: payload.into(),
             key: None,
             partition: None,
+            topic: None,
             headers: Vec::new(),
             own_headers: Vec::new(),
         }
@@ -39,6 +41,22 @@ impl Outgoing {
     /// The partition, instead of the one that the key leads to, or any.
     pub fn partition(mut self, partition: i32) -> Self {
         self.partition = Some(partition);
+        self
+    }
+
+    /// The topic, instead of the one that the producer has.
+    pub fn topic(mut self, topic: TopicName) -> Self {
+        self.topic = Some(topic);
+        self
+    }
+
+    /// Whether the message is marked as a test, whatever the producer does with others.
+    pub fn test(mut self, test: bool) -> Self {
+        self.own_headers.retain(|header| header.name() != TEST);
+        if test {
+            let behind = self.own_headers.iter().take_while(|header| header.name() != FORMAT).count();
+            self.own_headers.insert(behind, own_header(TEST, Bytes::from_static(b"true")));
+        }
         self
     }
 
@@ -72,6 +90,12 @@ impl Outgoing {
     #[must_use]
     pub fn chosen_partition(&self) -> Option<i32> {
         self.partition
+    }
+
+    /// The topic, if one was chosen.
+    #[must_use]
+    pub fn chosen_topic(&self) -> Option<&TopicName> {
+        self.topic.as_ref()
     }
 
     /// The headers, in the order in which they are sent.
@@ -114,20 +138,23 @@ impl Packer {
     /// [`WriteError::Model`] if the model cannot be written in the wire form.
     pub fn pack<M: MessageModel + ?Sized>(&self, model: &M) -> Result<Outgoing, WriteError> {
         let payload = model.serialize(self.form)?;
-        let header = |name: &'static str, value: Bytes| Header::new(name, Some(value));
-        let mut headers = vec![header(ID, Bytes::copy_from_slice(random_id()?.as_bytes()))];
+        let mut headers = vec![own_header(ID, Bytes::copy_from_slice(random_id()?.as_bytes()))];
         if let Some(sender) = &self.sender {
-            headers.push(header(SENDER, sender.clone()));
+            headers.push(own_header(SENDER, sender.clone()));
         }
         if self.test {
-            headers.push(header(TEST, Bytes::from_static(b"true")));
+            headers.push(own_header(TEST, Bytes::from_static(b"true")));
         }
         // An envelope names its format itself; with a header beside it, readers would not open it.
         if self.form != WireForm::Envelope {
-            headers.push(header(FORMAT, Bytes::copy_from_slice(model.format().as_bytes())));
+            headers.push(own_header(FORMAT, Bytes::copy_from_slice(model.format().as_bytes())));
         }
         Ok(Outgoing { own_headers: headers, ..Outgoing::raw(payload) })
     }
+}
+
+fn own_header(name: &'static str, value: Bytes) -> Header {
+    Header::new(name, Some(value))
 }
 
 /// A random UUID (version 4). `Uuid::new_v4` would panic where there are no random numbers.
@@ -182,6 +209,19 @@ mod tests {
         let packer = Packer { sender: None, test: false, form: WireForm::Original };
         let message = packer.pack(&Blob::new("x")).unwrap();
         assert_eq!(shown(&message), pairs(&[("_id", "version 4"), ("_format", "blob")]));
+    }
+
+    #[test]
+    fn a_message_is_a_test_or_none_whatever_the_others_are() {
+        let names = |message: &Outgoing| shown(message).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        for test in [false, true] {
+            let packer = Packer { sender: Some("me".into()), test, form: WireForm::Json };
+            let message = packer.pack(&Blob::new("x")).unwrap();
+            assert_eq!(names(&message.clone().test(false)), ["_id", "_sender", "_format"]);
+            let marked = message.header("mine", "1").test(true).test(true);
+            assert_eq!(names(&marked), ["mine", "_id", "_sender", "_test", "_format"]);
+        }
+        assert_eq!(shown(&Outgoing::raw("x").test(true)), pairs(&[("_test", "true")]));
     }
 
     #[test]

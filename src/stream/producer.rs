@@ -11,7 +11,7 @@ use super::keeping::Keeping;
 #[cfg(feature = "http")]
 use super::large::LargeMessageError;
 use super::packer::{Outgoing, Packer};
-use super::{HopUrl, OpenError, Stream};
+use super::{HopUrl, OpenError, Stream, TopicName, TopicNameError, UrlError};
 use crate::kafka::{self, Delivery, ProduceError};
 use crate::models::{JsonBlob, MessageModel, ModelError, WireForm};
 use crate::wire::record::Compressor;
@@ -31,17 +31,19 @@ pub struct WriterBuilder {
     test: bool,
     compressor: Compressor,
     delivery_timeout: Duration,
+    topic_by_message: bool,
 }
 
 impl WriterBuilder {
     pub(super) fn new(stream: Stream, url: &str) -> Self {
         Self {
+            form: stream.defaults.form,
             stream,
             url: url.to_owned(),
-            form: WireForm::default(),
             test: false,
             compressor: Compressor::default(),
             delivery_timeout: Duration::from_secs(120),
+            topic_by_message: false,
         }
     }
 
@@ -70,6 +72,13 @@ impl WriterBuilder {
         self
     }
 
+    /// Whether the URL may name no topic or several: each message then names its own, by
+    /// [`Producer::write_to`] or [`Outgoing::topic`]. If it names one, that is where the others go.
+    pub fn topic_by_message(mut self, by_message: bool) -> Self {
+        self.topic_by_message = by_message;
+        self
+    }
+
     /// What makes the messages, without a broker: to see what would be written.
     ///
     /// # Errors
@@ -77,8 +86,19 @@ impl WriterBuilder {
     /// Those of [`OpenError`] that can be known without one: a URL that is none or names no topic, no credential.
     pub fn packer(&self) -> Result<Packer, OpenError> {
         let url: HopUrl = self.url.parse()?;
-        url.topic_to_write()?;
+        self.topic_for(&url)?;
         Ok(self.packer_as(self.stream.username(&url)?))
+    }
+
+    /// The topic of messages that name none.
+    fn topic_for(&self, url: &HopUrl) -> Result<Option<Arc<str>>, UrlError> {
+        match url.topic_to_write() {
+            Ok(topic) => Ok(Some(topic.shared())),
+            Err(UrlError::NoTopic { .. } | UrlError::SeveralTopics { .. }) if self.topic_by_message => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn packer_as(&self, sender: Option<String>) -> Packer {
@@ -94,7 +114,7 @@ impl WriterBuilder {
     /// Those of [`OpenError`].
     pub async fn open(self) -> Result<Producer, OpenError> {
         let url: HopUrl = self.url.parse()?;
-        let topic = url.topic_to_write()?.shared();
+        let topic = self.topic_for(&url)?;
         let (client, sender, keeping) = self.stream.connect_with_store(&url).await?;
         let inner =
             client.producer().compression(self.compressor).delivery_timeout(self.delivery_timeout).build()?;
@@ -102,14 +122,29 @@ impl WriterBuilder {
     }
 }
 
-/// Writes messages to one topic, in the background and in order.
+/// Writes messages to one topic, or to those that they name, in the background and in the order of each partition.
 ///
-/// Dropping a producer gives up what is not yet acknowledged: [`flush`](Self::flush) or [`close`](Self::close) it
-/// first.
+/// ```no_run
+/// # async fn example(model: hop::models::JsonBlob) -> Result<(), Box<dyn std::error::Error>> {
+/// let stream = hop::Stream::new(hop::Auth::load()?);
+/// let out = stream.writer("kafka://kafka.scimma.org/").topic_by_message(true).open().await?;
+/// let plain = out.write_to("my.alerts", &model).await?;
+/// // What comes along with one message: headers, a key, that it is a test.
+/// let message = out.pack(&model)?.header("instrument", "east").key("field 12").test(true);
+/// let marked = out.write_raw(message.topic("my.tests".parse()?)).await?;
+/// println!("stored at {:?} and {:?}", plain.await?.offset, marked.await?.offset);
+/// out.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropping a producer cannot wait: what is not yet acknowledged is given up, and may have reached the brokers or not;
+/// its [`Delivery`] says that it failed. [`flush`](Self::flush) or [`close`](Self::close) it first. What must outlive the
+/// process as well is written by a [`RobustProducer`](super::RobustProducer).
 #[derive(Debug)]
 pub struct Producer {
     inner: kafka::Producer,
-    topic: Arc<str>,
+    topic: Option<Arc<str>>,
     packer: Packer,
     keeping: Keeping,
 }
@@ -124,9 +159,22 @@ impl Producer {
     /// # Errors
     ///
     /// [`WriteError::Model`] if the model cannot be written in the wire form; [`WriteError::Produce`] if the
-    /// message is too large or the topic cannot be written to.
+    /// message is too large or the topic cannot be written to; [`WriteError::NoTopic`] if there is none.
     pub async fn write<M: MessageModel + ?Sized>(&self, model: &M) -> Result<Delivery, WriteError> {
         self.write_raw(self.pack(model)?).await
+    }
+
+    /// Hands a message in for a topic, whatever the URL names, as [`write`](Self::write) does.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Topic`] if no topic can be called that; else as for [`write`](Self::write).
+    pub async fn write_to<M: MessageModel + ?Sized>(
+        &self,
+        topic: &str,
+        model: &M,
+    ) -> Result<Delivery, WriteError> {
+        self.write_raw(self.pack(model)?.topic(topic.parse()?)).await
     }
 
     /// Hands a value in as JSON, as [`write`](Self::write) does with a model.
@@ -144,12 +192,14 @@ impl Producer {
     ///
     /// # Errors
     ///
-    /// [`WriteError::Produce`].
+    /// [`WriteError::Produce`], and [`WriteError::NoTopic`] if neither the message nor the URL names one.
     pub async fn write_raw(&self, message: Outgoing) -> Result<Delivery, WriteError> {
-        let message = self.keeping.fitting(&self.topic, message, &self.packer).await?;
+        let topic = message.chosen_topic().map(TopicName::shared).or_else(|| self.topic.clone());
+        let topic = topic.ok_or(WriteError::NoTopic)?;
+        let message = self.keeping.fitting(&topic, message, &self.packer).await?;
         let partition = message.chosen_partition();
         let (payload, key, headers) = message.into_parts();
-        let mut record = kafka::Record::new(Arc::clone(&self.topic)).value(payload);
+        let mut record = kafka::Record::new(topic).value(payload);
         if let Some(partition) = partition {
             record = record.partition(partition);
         }
@@ -163,7 +213,7 @@ impl Producer {
         Ok(self.inner.send(record).await?)
     }
 
-    /// A message made from a model, with hop's headers, to which a key and other headers can be added.
+    /// A message made from a model, with hop's headers, to which a key, other headers and a topic can be added.
     ///
     /// A message that is written twice keeps its `_id`: readers can tell that it is the same.
     ///
@@ -202,10 +252,10 @@ impl Producer {
         self.inner.acknowledged()
     }
 
-    /// The topic.
+    /// The topic of messages that name none; `None` if the URL names none or several.
     #[must_use]
-    pub fn topic(&self) -> &Arc<str> {
-        &self.topic
+    pub fn topic(&self) -> Option<&Arc<str>> {
+        self.topic.as_ref()
     }
 }
 
@@ -223,6 +273,15 @@ pub enum WriteError {
     #[cfg(feature = "http")]
     #[error("the message is too large for the topic and could not be kept elsewhere: {0}")]
     TooLargeToKeep(Box<LargeMessageError>),
+    /// The message names no topic, and the URL not exactly one.
+    #[error(
+        "No topic specified for write: name exactly one in the URL, or one with each message (`write_to`, \
+         `Outgoing::topic`)"
+    )]
+    NoTopic,
+    /// No topic can have the name that the message is for.
+    #[error(transparent)]
+    Topic(#[from] TopicNameError),
     /// The system has no random numbers for the message's `_id`.
     #[error("cannot make an id for the message: the system gives no random numbers ({reason})")]
     NoRandomness {

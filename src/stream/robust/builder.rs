@@ -41,10 +41,10 @@ pub struct RobustWriterBuilder {
 impl RobustWriterBuilder {
     pub(in crate::stream) fn new(stream: Stream, url: &str, journal: PathBuf) -> Self {
         Self {
+            form: stream.defaults.form,
             stream,
             url: url.to_owned(),
             journal,
-            form: WireForm::default(),
             test: false,
             compressor: Compressor::default(),
             fsync: Fsync::Every(Duration::from_secs(1)),

@@ -20,12 +20,12 @@ pub use self::error::{DeliveryError, RobustFlushError, RobustOpenError, RobustWr
 
 use super::journal::{Fsync, Journal, JournalError, Room, StoredMessage};
 use super::packer::Packer;
-use super::{HopUrl, Outgoing, Stream, WriteError};
+use super::{HopUrl, Outgoing, Stream, TopicName, WriteError};
 use crate::kafka::{ALL_CLEAR, ProduceError};
 use crate::models::MessageModel;
 use crate::wire::record::{Compressor, HeaderRef, record_size};
 
-/// Writes messages to one topic by way of a journal on disk: each that was accepted is delivered, at least once, even
+/// Writes messages to one topic, or [another that they name](Outgoing::topic), by way of a journal on disk: each that was accepted is delivered, at least once, even
 /// if the process is killed and started again.
 ///
 /// ```no_run
@@ -196,7 +196,7 @@ impl RobustProducer {
         self.shared.journal.lock().await.unsent()
     }
 
-    /// The topic.
+    /// The topic of messages that [name none](Outgoing::topic).
     #[must_use]
     pub fn topic(&self) -> &Arc<str> {
         &self.shared.topic
@@ -207,8 +207,9 @@ impl RobustProducer {
         if let Some(partition) = message.chosen_partition() {
             return Err(RobustWriteError::Partition { partition });
         }
+        let topic = message.chosen_topic().map_or(&*self.shared.topic, TopicName::as_str).to_owned();
         let (payload, key, headers) = message.into_parts();
-        let topic = Some(self.shared.topic.to_string());
+        let topic = Some(topic);
         let message = StoredMessage { topic, payload, key, headers };
         let headers: Vec<HeaderRef<'_>> = message
             .headers
@@ -218,7 +219,7 @@ impl RobustProducer {
         let bytes = record_size(message.key.as_deref(), Some(&message.payload), &headers);
         let limit = self.shared.record_bytes;
         if bytes > limit {
-            let topic = self.shared.topic.to_string();
+            let topic = message.topic.unwrap_or_default();
             return Err(WriteError::from(ProduceError::TooLarge { topic, bytes, limit }).into());
         }
         Ok(message)
