@@ -200,6 +200,22 @@ def seeds():
     yield "journal", "zeros_at_the_end", journal + bytes(600)
     yield "journal_checked", "lengths_of_nothing", struct.pack(">QQIIQQ", 2, 16, 0, 0, 0, (1 << 64) - 1)
 
+    def document(*elements):
+        body = b"".join(kind + name + b"\0" + value for kind, name, value in elements)
+        return struct.pack("<i", len(body) + 5) + body + b"\0"
+
+    def binary(data):
+        return struct.pack("<i", len(data)) + b"\0" + data
+
+    pair = document((b"\x02", b"0", struct.pack("<i", 3) + b"_a\0"), (b"\x05", b"1", binary(b"1")))
+    timestamp = (b"\x12", b"timestamp", struct.pack("<q", 1_700_000_000_000))
+    described = document((b"\x04", b"headers", document((b"\x04", b"0", pair))), timestamp, (b"\x05", b"key", binary(b"k")))
+    kept = document((b"\x05", b"message", binary(b"payload")), (b"\x03", b"metadata", described))
+    yield "large_message", "kept", kept
+    yield "large_message", "cut", kept[:-9]
+    yield "large_message", "with_more", document((b"\x01", b"a", bytes(8)), (b"\x0b", b"b", b"x\0i\0"), (b"\x0a", b"c", b""))
+    yield "large_message", "length_of_nothing", document((b"\x05", b"message", struct.pack("<i", 0x7FFFFFFF)))
+
     yield "json", "all_kinds", b'{"a": [1, -2.5e300, 123456789012345678901234567890, NaN, true, null], "\\u00e9": "\\ud83d\\ude00"}'
     yield "json", "deep", b"[" * 300 + b"]" * 300
     yield "json", "string", b'"plain"'

@@ -34,9 +34,10 @@
 //! | --- | --- | --- |
 //! | `cli` | yes | the `hop` command line, in [`cli`](https://docs.rs/hop-client) and as a program |
 //! | `broker` | yes | a broker, in [`broker`](https://docs.rs/hop-client) and as `hop broker` and `hop demo` |
+//! | `http` | with `cli` | tokens from an OpenID Connect provider or from a command, and messages too large for a topic |
 //! | `share-groups` | no | `kafka::ShareConsumer`: groups that share records (KIP-932), of Kafka 4.2 and later |
 //!
-//! A library wants neither, or the broker for its tests: `default-features = false`.
+//! A library wants none of them, or the broker for its tests: `default-features = false`.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

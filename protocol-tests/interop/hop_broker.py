@@ -54,7 +54,7 @@ class HopBroker(Kafka):
     def stop(self):
         """Ends it as an operator does, and wants it to end well."""
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(10) == 0, self.log_text()
+        assert self.process.wait(20) == 0, self.log_text()
         assert "panicked" not in self.log_text()
         assert "error:" not in self.log_text(), self.log_text()
         self.log.close()

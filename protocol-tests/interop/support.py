@@ -54,9 +54,9 @@ class Kafka:
     def admin(self):
         return AdminClient({"bootstrap.servers": self.plaintext})
 
-    def new_topic(self, partitions=1, **settings):
-        """Creates a topic of a name that no other test has; settings with underscores for Kafka's dots."""
-        name = f"test-{''.join(random.choices(string.ascii_lowercase, k=10))}"
+    def new_topic(self, partitions=1, name=None, **settings):
+        """Creates a topic, of a name that no other test has; settings with underscores for Kafka's dots."""
+        name = name or f"test-{''.join(random.choices(string.ascii_lowercase, k=10))}"
         config = {setting.replace("_", "."): str(value) for setting, value in settings.items()}
         self.admin.create_topics([NewTopic(name, partitions, config=config)])[name].result(PATIENCE)
         deadline = time.monotonic() + PATIENCE

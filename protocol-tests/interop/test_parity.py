@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from parity import command_line, credentials, listing, publishing, subscribing
+from parity import command_line, credentials, listing, publishing, settings, subscribing
 from parity.case import explain
 from parity.sides import Ours, Pair, Theirs
 from support import ROOT, find_program, publish
 
-CASES = [case for module in (command_line, credentials, listing, publishing, subscribing) for case in module.CASES]
+MODULES = (command_line, credentials, listing, publishing, settings, subscribing)
+CASES = [case for module in MODULES for case in module.CASES]
 
 # Python's hop waits for a second before it says that a topic has ended: several cases wait at once.
 WORKERS = 6

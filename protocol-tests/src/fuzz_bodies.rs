@@ -14,7 +14,7 @@ use hop::models::{
     AvroBlob, GcnCircular, GcnTextNotice, JsonBlob, MessageModel, ModelError, Registry, VoEvent, WireForm,
 };
 use hop::stream::HopUrl;
-use hop::stream::for_fuzzing::replay_journal;
+use hop::stream::for_fuzzing::{large_message as read_large_message, replay_journal};
 use hop::wire::Compression;
 use hop::wire::api::{APIS, Api, ForRequest, with_request};
 use hop::wire::frame::frame_length;
@@ -39,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     ("journal", journal),
     ("journal_checked", journal_checked),
     ("json", json),
+    ("large_message", large_message),
     ("message_set", message_set),
     ("record_batch", record_batch),
     ("record_batch_checked", record_batch_checked),
@@ -333,6 +334,11 @@ pub fn scram(data: &[u8]) {
             Err(_) => return,
         }
     }
+}
+
+/// A message that was too large for its topic, as the service that keeps it may give it.
+pub fn large_message(data: &[u8]) {
+    assert!(read_large_message(data), "the same bytes are another message");
 }
 
 /// A journal of messages that are to be sent, as a file may hold it.

@@ -88,7 +88,8 @@ impl Auth {
         self
     }
 
-    /// The OpenID Connect endpoint that gives tokens for this name and password. Empty: none.
+    /// The OpenID Connect endpoint that gives tokens for this name and password. Empty: none. It is believed on the word
+    /// of the same authorities as the broker.
     #[must_use]
     pub fn with_token_endpoint(mut self, url: impl Into<String>) -> Self {
         let url = url.into();
@@ -96,7 +97,7 @@ impl Auth {
         self
     }
 
-    /// The shell command that prints a token. Empty: none.
+    /// The shell command that prints a token, a JSON web token that says whose it is and when it ends. Empty: none.
     #[must_use]
     pub fn with_token_command(mut self, command: impl Into<String>) -> Self {
         let command = command.into();

@@ -4,6 +4,7 @@
 mod broker;
 mod delimiter;
 mod examples;
+mod external;
 mod groups;
 mod listen_address;
 mod moment;
@@ -15,7 +16,7 @@ mod top;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser};
+use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
@@ -24,6 +25,7 @@ use clap_complete::engine::ArgValueCompleter;
 pub(super) use self::broker::BrokerArguments;
 pub(super) use self::delimiter::Delimiter;
 use self::examples::with_examples;
+pub(super) use self::external::ExternalMessages;
 pub(super) use self::groups::{GroupOf, LagArguments, OffsetsAction, OffsetsArguments};
 pub(super) use self::listen_address::ListenAddress;
 pub(super) use self::moment::Moment;
@@ -33,6 +35,7 @@ pub(super) use self::subscribe::{OnError, SubscribeArguments};
 pub(super) use self::top::TopArguments;
 use super::color::ColorChoice;
 use super::completion::{credential_names, urls};
+use crate::config::Setting;
 use crate::models::Registry;
 use crate::stream::StartPosition;
 
@@ -58,10 +61,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Say where the settings are
-    Configure {
-        #[command(subcommand)]
-        action: ConfigureAction,
-    },
+    Configure(ConfigureArguments),
     /// Manage the credentials with which brokers let you in
     Auth(AuthArguments),
     /// Publish messages: files, or lines of standard input
@@ -103,19 +103,40 @@ pub(super) enum Command {
     Demo,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ConfigureArguments {
+    #[command(flatten)]
+    pub(super) verbosity: Verbosity,
+
+    #[command(subcommand)]
+    pub(super) action: ConfigureAction,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigureAction {
     /// Print where a file of settings is, or would be
     Locate {
         /// Which of them
-        #[arg(short = 't', long = "type", value_enum, default_value_t = Settings::General)]
-        settings: Settings,
+        #[arg(short = 't', long = "type", value_enum, default_value_t = SettingsFile::General)]
+        file: SettingsFile,
+    },
+    /// Print each general setting and its value, from HOP_* variables, the file, or by default
+    Show,
+    /// Write a general setting into the file
+    Set {
+        /// fetch_external (large messages are fetched from where they are kept) or automatic_offload (messages too large
+        /// for a topic are kept elsewhere, as the broker says)
+        #[arg(value_parser = PossibleValuesParser::new(Setting::ALL.map(Setting::name))
+            .try_map(|name| name.parse::<Setting>()))]
+        name: Setting,
+        /// true, yes, on or 1; false, no, off or 0
+        value: String,
     },
 }
 
 /// The files of settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Settings {
+pub(super) enum SettingsFile {
     /// The general ones
     General,
     /// The credentials
@@ -224,6 +245,9 @@ pub(super) struct TailArguments {
 
     #[command(flatten)]
     pub(super) printing: Printing,
+
+    #[command(flatten)]
+    pub(super) external: ExternalMessages,
 
     /// Print test messages too
     #[arg(short, long)]

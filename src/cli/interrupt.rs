@@ -10,8 +10,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-/// How long an orderly end may take.
-const GRACE: Duration = Duration::from_millis(700);
+/// How long an orderly end may take where a person waits for it.
+pub(super) const GRACE: Duration = Duration::from_millis(700);
+/// How long it may take where what was acknowledged is still on its way to a disk, which may be a busy one.
+#[cfg(feature = "broker")]
+pub(super) const GRACE_OF_A_BROKER: Duration = Duration::from_secs(10);
 /// A signal that comes this soon after the first is the same one: `timeout` signals its child, and then the group of
 /// processes that the child is in.
 const SAME: Duration = Duration::from_millis(100);
@@ -29,11 +32,11 @@ struct Heard {
 }
 
 impl Interrupt {
-    /// Begins to listen.
+    /// Begins to listen. From a signal on, an orderly end has so much time.
     ///
     /// The listener has a thread of its own: the main one may be stuck in a write to a pipe that nobody reads, and
     /// must then be ended without its help.
-    pub(super) fn listen() -> Self {
+    pub(super) fn listen(grace: Duration) -> Self {
         let interrupt = Self::default();
         let heard = interrupt.clone();
         thread::spawn(move || {
@@ -46,7 +49,7 @@ impl Interrupt {
                 heard.0.told.notify_one();
                 sleep(SAME).await;
                 // A second one is from somebody who will not wait.
-                let _ = timeout(GRACE - SAME, signal()).await;
+                let _ = timeout(grace.saturating_sub(SAME), signal()).await;
             });
             process::exit(INTERRUPTED);
         });

@@ -33,18 +33,22 @@ mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tracing::Level;
 
 use self::arguments::{Arguments, Command, Connection};
 use self::color::{Tone, paint};
-use self::interrupt::Interrupt;
+#[cfg(feature = "broker")]
+use self::interrupt::GRACE_OF_A_BROKER;
+use self::interrupt::{GRACE, Interrupt};
 use self::output::{Output, OutputError};
 use self::similar::with_suggestion;
 use crate::auth::{Auth, LoadError};
+use crate::config::{Paths, Settings, SettingsError};
 use crate::kafka;
 use crate::models::Registry;
-use crate::stream::{NextError, OpenError, Stream, WriteError};
+use crate::stream::{LargeMessages, NextError, OpenError, Stream, WriteError};
 
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
@@ -101,6 +105,8 @@ enum Failure {
     #[error(transparent)]
     Auth(#[from] auth::AuthFailure),
     #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
     Publish(#[from] publish::PublishFailure),
     #[error(transparent)]
     Store(#[from] subscribe::StoreError),
@@ -120,7 +126,7 @@ enum Failure {
 fn execute(arguments: Arguments, registry: Registry) -> Outcome {
     match arguments.command {
         Command::Version => version(),
-        Command::Configure { action } => configure::run(&action),
+        Command::Configure(arguments) => configure::run(&arguments),
         Command::Auth(arguments) => auth::run(arguments),
         Command::Lag(arguments) => block_on(|interrupt| lag::run(arguments, interrupt)),
         Command::Offsets(arguments) => block_on(|interrupt| offsets::run(arguments, interrupt)),
@@ -152,7 +158,9 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
             with_suggestion(outcome, connection, &url, &interrupt).await
         }),
         #[cfg(feature = "broker")]
-        Command::Broker(arguments) => block_on(|interrupt| broker::run(arguments, interrupt)),
+        Command::Broker(arguments) => {
+            block_on_within(GRACE_OF_A_BROKER, |interrupt| broker::run(arguments, interrupt))
+        }
         #[cfg(feature = "broker")]
         Command::Demo => demo::run(),
     }
@@ -160,9 +168,14 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
 
 /// Runs a command that talks to brokers. One thread does it all: the work is waiting and copying.
 fn block_on(command: impl AsyncFnOnce(Interrupt) -> Outcome) -> Outcome {
+    block_on_within(GRACE, command)
+}
+
+/// The same, with so much time to end when a signal asks for it.
+fn block_on_within(grace: Duration, command: impl AsyncFnOnce(Interrupt) -> Outcome) -> Outcome {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let outcome = runtime.block_on(command(Interrupt::listen()));
+    let outcome = runtime.block_on(command(Interrupt::listen(grace)));
     // A thread may be waiting for a line of standard input that never comes.
     runtime.shutdown_background();
     outcome
@@ -172,6 +185,13 @@ fn block_on(command: impl AsyncFnOnce(Interrupt) -> Outcome) -> Outcome {
 fn connect(connection: &Connection) -> Result<Stream, Failure> {
     let stream = if connection.no_auth { Stream::anonymous() } else { Stream::new(Auth::load()?) };
     Ok(stream.connect_timeout(connection.connect_timeout))
+}
+
+/// The same, with what the general settings say about messages that are too large for a topic.
+fn connect_for_messages(connection: &Connection, large: LargeMessages) -> Result<Stream, Failure> {
+    let stream = connect(connection)?;
+    let settings = Settings::load(&Paths::from_environment().map_err(SettingsError::from)?)?;
+    Ok(stream.large_messages(large.fetch(settings.fetch_external).keep(settings.automatic_offload)))
 }
 
 fn version() -> Outcome {
@@ -185,6 +205,7 @@ fn version() -> Outcome {
 fn level(arguments: &Arguments) -> Level {
     let verbosity = match &arguments.command {
         Command::Auth(arguments) => Some(arguments.verbosity),
+        Command::Configure(arguments) => Some(arguments.verbosity),
         Command::Publish(arguments) => Some(arguments.verbosity),
         Command::Subscribe(arguments) => Some(arguments.verbosity),
         #[cfg(feature = "broker")]
@@ -192,7 +213,6 @@ fn level(arguments: &Arguments) -> Level {
         #[cfg(feature = "broker")]
         Command::Demo => None,
         Command::Completions { .. }
-        | Command::Configure { .. }
         | Command::Doctor(_)
         | Command::Lag(_)
         | Command::ListTopics(_)

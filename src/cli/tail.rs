@@ -8,7 +8,7 @@ use super::arguments::TailArguments;
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::subscribe::Format;
-use super::{Failure, Outcome, connect};
+use super::{Failure, Outcome, connect_for_messages};
 use crate::models::Registry;
 use crate::stream::{Consumer, HopUrl, OpenError, RawMessage, StartPosition, Stream};
 
@@ -16,7 +16,8 @@ use crate::stream::{Consumer, HopUrl, OpenError, RawMessage, StartPosition, Stre
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(arguments: TailArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
-    let stream = connect(&arguments.connection)?.registry(registry);
+    let large = arguments.external.large_messages();
+    let stream = connect_for_messages(&arguments.connection, large)?.registry(registry);
     let read = async {
         let Some(url) = with_topics(&stream, &arguments.url).await? else { return Ok(()) };
         let reader = stream
@@ -26,7 +27,7 @@ pub(super) async fn run(arguments: TailArguments, registry: Registry, interrupt:
             .give_up_after(Some(PATIENCE));
         let mut consumer = reader.open().await?;
         let topics = last_of_each(&mut consumer, arguments.count).await?;
-        print(&consumer, &arguments.printing.format(), topics)
+        print(&consumer, &arguments.printing.format(), topics).await
     };
     tokio::select! {
         read = read => read,
@@ -65,7 +66,7 @@ async fn last_of_each(
     Ok(topics)
 }
 
-fn print(consumer: &Consumer, format: &Format, topics: BTreeMap<Arc<str>, Vec<RawMessage>>) -> Outcome {
+async fn print(consumer: &Consumer, format: &Format, topics: BTreeMap<Arc<str>, Vec<RawMessage>>) -> Outcome {
     let mut output = Output::new();
     let several = topics.len() > 1;
     let mut unreadable = 0_u64;
@@ -74,17 +75,18 @@ fn print(consumer: &Consumer, format: &Format, topics: BTreeMap<Arc<str>, Vec<Ra
             output.line(&format!("==> {topic} <=="))?;
         }
         for message in messages {
-            let printed = match format {
-                Format::Raw => message.payload().to_vec(),
-                format => match consumer.read(message) {
-                    Ok(message) => format.of(&message).into_owned(),
-                    Err(error) => {
-                        output.flush()?;
-                        tracing::error!("{error}");
-                        unreadable += 1;
-                        continue;
-                    }
-                },
+            let printed = consumer.fetch(message).await.and_then(|message| match format {
+                Format::Raw => Ok(message.payload().to_vec()),
+                format => Ok(format.of(&consumer.read(message)?).into_owned()),
+            });
+            let printed = match printed {
+                Ok(printed) => printed,
+                Err(error) => {
+                    output.flush()?;
+                    tracing::error!("{error}");
+                    unreadable += 1;
+                    continue;
+                }
             };
             output.write(&printed)?;
             if !printed.ends_with(b"\n") {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::address::Address;
-use super::sasl::SaslError;
+use super::sasl::{SaslError, TokenError};
 use super::tls::TlsError;
 use super::topic_partition::TopicPartition;
 use crate::wire::error_code::{ErrorCode, Reaction};
@@ -352,6 +352,15 @@ pub enum ConnectError {
         source: Arc<SaslError>,
     },
 
+    /// There is no token to log in with.
+    #[error("no token to log in to {broker} with: {source}")]
+    Token {
+        /// The broker.
+        broker: Address,
+        /// Why there is none.
+        source: Arc<TokenError>,
+    },
+
     /// The whole way to a usable connection took longer than the connect time-out.
     #[error("{broker} did not answer within {} s (waiting for {step}); check the host and port, or allow more time with a longer connect time-out", after.as_secs_f32())]
     TimedOut {
@@ -406,6 +415,7 @@ impl ConnectError {
             | Self::Garbled { .. } => true,
             // A broker that is being stopped or started, or a network that went at that moment.
             Self::Tls { source, .. } => matches!(**source, TlsError::HungUp | TlsError::Broken { .. }),
+            Self::Token { source, .. } => source.is_retriable(),
             _ => false,
         }
     }
@@ -415,6 +425,8 @@ impl ConnectError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
+    /// Getting a token to log in with.
+    Token,
     /// Looking up the host name.
     Resolve,
     /// The TCP handshake.
@@ -432,6 +444,7 @@ pub enum Step {
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Token => "a token to log in with",
             Self::Resolve => "the host name's address",
             Self::Tcp => "the TCP handshake",
             Self::Tls => "the TLS handshake",

@@ -23,6 +23,8 @@ pub mod for_fuzzing;
 mod frame_reader;
 pub mod group;
 mod handshake;
+#[cfg(feature = "http")]
+pub(crate) mod http;
 mod metadata;
 mod metrics;
 mod pace;
@@ -52,9 +54,13 @@ pub use consumer::{
 pub(crate) use consumer::{OneByOne, Source};
 pub use error::{ConnectError, Error, Step};
 pub use group::{Assignor, CommittedOffset, Group, GroupMetadata, GroupProtocol};
+#[cfg(feature = "http")]
+pub use http::{HttpError, HttpUrlError};
 pub use metrics::{BrokerMetrics, Latencies};
 pub use partitioner::Partitioner;
 pub use producer::{Acknowledged, Acks, Delivery, ProduceError, Producer, ProducerBuilder, Record};
+#[cfg(feature = "http")]
+pub use sasl::Oidc;
 pub use sasl::Sasl;
 #[cfg(feature = "share-groups")]
 pub use share::{

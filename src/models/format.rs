@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::python_json::Json;
-use super::{AvroBlob, Blob, GcnCircular, GcnTextNotice, JsonBlob, MessageModel, ModelError, VoEvent};
+use super::{
+    AvroBlob, Blob, External, GcnCircular, GcnTextNotice, JsonBlob, MessageModel, ModelError, VoEvent,
+};
 
 /// A kind of message: how to read it from a file, a payload, and the envelope of old versions.
 ///
@@ -77,7 +79,7 @@ pub trait Format: fmt::Debug + Send + Sync {
 }
 
 /// The order is that in which the command line lists them.
-pub(super) const STANDARD: [Standard; 6] = [
+pub(super) const STANDARD: [Standard; 7] = [
     Standard {
         name: VoEvent::FORMAT,
         load: |content| VoEvent::load(content).map(boxed),
@@ -114,6 +116,12 @@ pub(super) const STANDARD: [Standard; 6] = [
         load: |content| AvroBlob::load(content).map(boxed),
         decode: |payload| AvroBlob::decode(payload).map(boxed),
         decode_envelope: |content| AvroBlob::from_envelope(content).map(boxed),
+    },
+    Standard {
+        name: External::FORMAT,
+        load: |content| External::load(content).map(boxed),
+        decode: |payload| External::decode(payload).map(boxed),
+        decode_envelope: |content| External::from_json(content).map(boxed),
     },
 ];
 

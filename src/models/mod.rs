@@ -15,6 +15,7 @@
 //! | `json` | [`JsonBlob`] | JSON | JSON |
 //! | `blob` | [`Blob`] | any bytes | the same bytes |
 //! | `avro` | [`AvroBlob`] | an Avro object container | the same, uncompressed |
+//! | `external` | [`External`] | JSON: a `url` | the same |
 //!
 //! Others are added at run time by implementing [`Format`] and [`MessageModel`]; the [`Registry`] that holds them is
 //! a value that is passed down, so two parts of a program may know different formats.
@@ -37,6 +38,7 @@ mod avro;
 mod blob;
 mod circular;
 mod error;
+mod external;
 mod format;
 mod json;
 pub mod python_json;
@@ -55,6 +57,7 @@ pub use avro::{AvroBlob, AvroValue};
 pub use blob::Blob;
 pub use circular::GcnCircular;
 pub use error::{ModelError, XmlError};
+pub use external::External;
 pub use format::Format;
 pub use json::JsonBlob;
 pub use registry::{DecodeWarning, Decoded, Registry};

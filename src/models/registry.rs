@@ -138,20 +138,12 @@ pub enum DecodeWarning {
         /// The name as it was sent, shortened if it is very long.
         name: String,
     },
-    /// The format is known to hop-client, but this version has no model for it.
-    NotYetRead {
-        /// `external`.
-        name: String,
-    },
 }
 
 impl DecodeWarning {
     fn unknown(name: &str) -> Self {
         // A name is printed and logged, and comes from anybody.
         let short: String = name.chars().take(64).collect();
-        if name.eq_ignore_ascii_case("external") {
-            return Self::NotYetRead { name: short.to_ascii_lowercase() };
-        }
         Self::UnknownFormat { name: short }
     }
 }
@@ -162,10 +154,6 @@ impl fmt::Display for DecodeWarning {
             Self::UnknownFormat { name } => {
                 write!(f, "message format {name:?} is not known; the content is shown as it was sent")
             }
-            Self::NotYetRead { .. } => f.write_str(
-                "a message too large for Kafka is stored elsewhere, and this version does not fetch it; \
-                 its address is shown",
-            ),
         }
     }
 }
@@ -202,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_command_line_names_are_upper_case_and_ordered() {
-        let names = ["VOEVENT", "GCNTEXTNOTICE", "CIRCULAR", "BLOB", "JSON", "AVRO"];
+        let names = ["VOEVENT", "GCNTEXTNOTICE", "CIRCULAR", "BLOB", "JSON", "AVRO", "EXTERNAL"];
         assert_eq!(Registry::standard().names(), names);
         assert!(Registry::empty().names().is_empty());
     }
@@ -240,13 +228,6 @@ mod tests {
         assert!(decoded.warning.is_some());
         let long = decode(Some(&"x".repeat(100_000)), "").warning.unwrap().to_string();
         assert!(long.len() < 200);
-    }
-
-    #[test]
-    fn formats_of_later_versions_say_so() {
-        let warning = |name, payload| decode(name, payload).warning.unwrap().to_string();
-        assert!(warning(Some("external"), r#"{"url": "u"}"#).contains("stored elsewhere"));
-        assert!(warning(None, r#"{"format": "EXTERNAL", "content": {}}"#).contains("stored elsewhere"));
     }
 
     #[test]
@@ -329,11 +310,11 @@ mod tests {
     #[test]
     fn a_format_can_be_replaced() {
         let mut registry = Registry::standard();
-        assert!(registry.register(Arc::new(Counting("external"))).is_none());
-        assert!(registry.decode(Some(b"external"), b"{}").unwrap().warning.is_none());
+        assert!(registry.register(Arc::new(Counting("donut"))).is_none());
+        assert!(registry.decode(Some(b"donut"), b"{}").unwrap().warning.is_none());
         let old = registry.register(Arc::new(Counting("Json")));
         assert_eq!(old.map(|format| format.name().to_owned()).as_deref(), Some("json"));
-        assert_eq!(registry.names().len(), 7);
+        assert_eq!(registry.names().len(), 8);
         assert_eq!(registry.decode(Some(b"json"), b"{").unwrap().model.json_line(), "1");
     }
 

@@ -7,10 +7,17 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::consumer::ReaderBuilder;
+use super::keeping::Keeping;
+#[cfg(feature = "http")]
+use super::large::{LargeMessages, Store};
 use super::producer::WriterBuilder;
 use super::robust::RobustWriterBuilder;
+#[cfg(feature = "http")]
+use super::token_command::TokenCommand;
 use super::{HopUrl, TopicName, UrlError};
 use crate::auth::{Auth, Credentials, Mechanism, Protocol, SelectError, select};
+#[cfg(feature = "http")]
+use crate::kafka::Oidc;
 use crate::kafka::{self, Client, Sasl, Tls, TopicDescription};
 use crate::models::Registry;
 
@@ -24,6 +31,8 @@ pub struct Stream {
     credentials: Option<Arc<Credentials>>,
     registry: Arc<Registry>,
     connect_timeout: Duration,
+    #[cfg(feature = "http")]
+    large: LargeMessages,
 }
 
 impl Stream {
@@ -43,6 +52,8 @@ impl Stream {
             credentials: None,
             registry: Arc::new(Registry::standard()),
             connect_timeout: Duration::from_secs(10),
+            #[cfg(feature = "http")]
+            large: LargeMessages::default(),
         }
     }
 
@@ -57,6 +68,14 @@ impl Stream {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// What is done about messages that are too large for a topic.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn large_messages(mut self, large: LargeMessages) -> Self {
+        self.large = large;
         self
     }
 
@@ -122,7 +141,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Url`], [`OpenError::Credential`] and [`OpenError::TokensNotSupported`]; the client then goes on with
+    /// [`OpenError::Url`], [`OpenError::Credential`] and [`OpenError::NoTokens`]; the client then goes on with
     /// what it has.
     pub fn renew_access(&self, client: &Client, url: &str) -> Result<(), OpenError> {
         let url: HopUrl = url.parse()?;
@@ -133,19 +152,43 @@ impl Stream {
 
     /// A client of the cluster that the URL names, and the user that it is for.
     pub(super) async fn connect(&self, url: &HopUrl) -> Result<(Client, Option<String>), OpenError> {
+        let auth = self.credential(url)?;
+        let (tls, sasl) = access(auth, url)?;
+        Ok((self.client_for(url, tls, sasl).await?, auth.map(|auth| auth.username().to_owned())))
+    }
+
+    /// The same, and what keeps messages that are too large for a topic.
+    pub(super) async fn connect_with_store(
+        &self,
+        url: &HopUrl,
+    ) -> Result<(Client, Option<String>, Keeping), OpenError> {
+        let auth = self.credential(url)?;
+        let (tls, sasl) = access(auth, url)?;
+        let client = self.client_for(url, tls.clone(), sasl.clone()).await?;
+        #[cfg(feature = "http")]
+        let keeping = Keeping::new(Store::new(client.clone(), self.large.clone(), tls, sasl));
+        #[cfg(not(feature = "http"))]
+        let keeping = Keeping;
+        Ok((client, auth.map(|auth| auth.username().to_owned()), keeping))
+    }
+
+    async fn client_for(
+        &self,
+        url: &HopUrl,
+        tls: Option<Tls>,
+        sasl: Option<Sasl>,
+    ) -> Result<Client, OpenError> {
         let mut builder = Client::builder()
             .bootstrap(&url.address())
             .topics(url.topics().iter().map(TopicName::shared))
             .connect_timeout(self.connect_timeout);
-        let auth = self.credential(url)?;
-        let (tls, sasl) = access(auth, url)?;
         if let Some(tls) = tls {
             builder = builder.tls(tls);
         }
         if let Some(sasl) = sasl {
             builder = builder.sasl(sasl);
         }
-        Ok((builder.connect().await?, auth.map(|auth| auth.username().to_owned())))
+        Ok(builder.connect().await?)
     }
 
     /// The user whom the broker of a URL would know us as.
@@ -193,17 +236,17 @@ pub enum OpenError {
     /// No single credential fits the broker.
     #[error(transparent)]
     Credential(#[from] SelectError),
-    /// The credential that fits needs a token, and tokens cannot be fetched yet.
+    /// The credential that fits logs in with OAUTHBEARER tokens, and there is no way to get one.
     #[error(
-        "the credential of user '{username}' for '{authority}' authenticates with OAUTHBEARER tokens, which this \
-         version cannot fetch yet\n\
-         Use a credential with a SCRAM password: choose it by its user name, kafka://USERNAME@{authority}/..."
+        "the credential of user '{username}' for '{authority}' logs in with OAUTHBEARER tokens, and {reason}"
     )]
-    TokensNotSupported {
+    NoTokens {
         /// The user name.
         username: String,
         /// The broker as the URL spells it.
         authority: String,
+        /// What is missing, and what to do.
+        reason: String,
     },
     /// The cluster could not be reached, did not let us in, or has no such topic.
     #[error(transparent)]
@@ -227,11 +270,37 @@ fn sasl(auth: &Auth, authority: &str) -> Result<Sasl, OpenError> {
         }
         Mechanism::ScramSha256 => Ok(Sasl::scram_sha_256(username, password)),
         Mechanism::ScramSha512 => Ok(Sasl::scram_sha_512(username, password)),
-        Mechanism::OAuthBearer => Err(OpenError::TokensNotSupported {
+        Mechanism::OAuthBearer => tokens(auth).map_err(|reason| OpenError::NoTokens {
             username: username.to_owned(),
             authority: authority.to_owned(),
+            reason,
         }),
     }
+}
+
+/// Where the tokens of a credential come from; the endpoint where it names both, as with hop-client.
+#[cfg(feature = "http")]
+fn tokens(auth: &Auth) -> Result<Sasl, String> {
+    let username = auth.username();
+    let unencrypted = auth.protocol() == Protocol::SaslPlaintext;
+    let sasl = if let Some(endpoint) = auth.token_endpoint() {
+        let provider = Oidc::new(endpoint, username, auth.password().clone())
+            .map_err(|error| format!("its token_endpoint cannot be used: {error}"))?;
+        let tls = auth.ssl_ca_location().map_or_else(Tls::default, |path| Tls::default().ca_file(path));
+        Sasl::oauth_bearer_from(username, provider.tls(tls))
+    } else if let Some(command) = auth.token_command() {
+        Sasl::oauth_bearer_from(username, TokenCommand::new(command))
+    } else {
+        return Err(
+            "names neither a token_endpoint nor a token_command; add one in the credential file".to_owned()
+        );
+    };
+    Ok(sasl.allow_unencrypted(unencrypted))
+}
+
+#[cfg(not(feature = "http"))]
+fn tokens(_auth: &Auth) -> Result<Sasl, String> {
+    Err("this program was built without the feature `http`, which gets them".to_owned())
 }
 
 #[cfg(test)]
@@ -270,11 +339,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_credential_that_needs_a_token_is_named() {
-        let auth = Auth::new("me", "p").with_token_endpoint("https://t");
-        let error = open(vec![auth], "kafka://h/t").await;
-        assert!(matches!(error, OpenError::TokensNotSupported { .. }));
-        assert!(error.to_string().contains("the credential of user 'me' for 'h' "), "{error}");
+    async fn a_credential_without_a_way_to_a_token_is_named() {
+        let bearer = Auth::new("me", "p").with_mechanism(Mechanism::OAuthBearer);
+        let error = open(vec![bearer.clone()], "kafka://h/t").await.to_string();
+        assert!(error.starts_with("the credential of user 'me' for 'h' logs in with OAUTHBEARER"), "{error}");
+        let error = open(vec![bearer.with_token_endpoint("auth.test")], "kafka://h/t").await;
+        assert!(matches!(error, OpenError::NoTokens { .. }), "{error}");
     }
 
     #[test]

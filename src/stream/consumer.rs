@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::keeping::Keeping;
 use super::message::{Message, Metadata, RawMessage, Unreadable};
 use super::message_stream::MessageStream;
 use super::position::{StartPosition, StopPosition};
@@ -139,7 +140,7 @@ impl ReaderBuilder {
             Err(UrlError::NoTopic { .. }) if self.pattern.is_some() => Vec::new(),
             named => named?,
         };
-        let (client, _) = self.stream.connect(&url).await?;
+        let (client, _, keeping) = self.stream.connect_with_store(&url).await?;
         let mut builder = client.consumer().auto_mark(false);
         if let Some(pattern) = &self.pattern {
             builder = builder.topics_matching(pattern);
@@ -170,6 +171,8 @@ impl ReaderBuilder {
             ready: VecDeque::new(),
             marks: in_group && self.auto_commit,
             handed: None,
+            keeping,
+            elsewhere: None,
         })
     }
 }
@@ -189,6 +192,9 @@ pub struct Consumer {
     marks: bool,
     /// The message that was handed over last, by its partition and the offset behind it.
     handed: Option<(TopicPartition, i64)>,
+    keeping: Keeping,
+    /// A message that stands for another, which is being fetched.
+    elsewhere: Option<RawMessage>,
 }
 
 impl Consumer {
@@ -201,11 +207,44 @@ impl Consumer {
     /// [`NextError::Unreadable`] has a message whose payload is not what its format says; the one behind it comes
     /// with the next call. After [`NextError::Kafka`] the call may be repeated, too, and goes on where it can.
     pub async fn next(&mut self) -> Result<Option<Message>, NextError> {
-        let Some(raw) = self.next_raw().await? else { return Ok(None) };
+        let raw = match self.elsewhere.take() {
+            Some(raw) => raw,
+            None => match self.next_raw().await? {
+                Some(raw) => raw,
+                None => return Ok(None),
+            },
+        };
+        let raw = if self.keeping.is_elsewhere(&raw) {
+            // Whoever gives up waiting for it gets it with the next call.
+            self.elsewhere = Some(raw.clone());
+            let fetched = self.fetch(raw).await;
+            self.elsewhere = None;
+            fetched?
+        } else {
+            raw
+        };
         Ok(Some(self.read(raw)?))
     }
 
-    /// The next message without reading its payload; `None` at the end of the topics, unless persisting. Test
+    /// Whether a message from [`next_raw`](Self::next_raw) stands for one that is kept elsewhere and is to be
+    /// [fetched](Self::fetch).
+    pub fn is_elsewhere(&self, message: &RawMessage) -> bool {
+        self.keeping.is_elsewhere(message)
+    }
+
+    /// The message that one from [`next_raw`](Self::next_raw) stands for, because it was too large for its topic and is
+    /// kept elsewhere; any other message as it is. See [`LargeMessages`](super::LargeMessages).
+    ///
+    /// Dropping the future gives the fetching up.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be had from there; the message comes back with the reason.
+    pub async fn fetch(&self, message: RawMessage) -> Result<RawMessage, Box<Unreadable>> {
+        self.keeping.fetched(message).await
+    }
+
+    /// The next message without reading its payload, nor [fetching](Self::fetch) it from elsewhere; `None` at the end of the topics, unless persisting. Test
     /// messages are passed over here as well, unless they were asked for.
     ///
     /// Dropping the future loses nothing: the next call goes on where this one was.

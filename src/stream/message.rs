@@ -99,6 +99,19 @@ impl RawMessage {
         })
     }
 
+    /// Another message in the place of this one.
+    #[cfg(feature = "http")]
+    pub(super) fn replaced_by(
+        &self,
+        payload: Bytes,
+        timestamp: i64,
+        key: Option<Bytes>,
+        headers: Headers,
+    ) -> Self {
+        let metadata = Metadata { timestamp, key, headers, ..self.metadata.clone() };
+        Self { metadata, payload: Some(payload) }
+    }
+
     /// Where the message stood and what came with it.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {

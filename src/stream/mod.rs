@@ -44,12 +44,17 @@ mod consumer;
 pub mod for_fuzzing;
 mod headers;
 mod journal;
+mod keeping;
+#[cfg(feature = "http")]
+mod large;
 mod message;
 mod message_stream;
 mod packer;
 mod position;
 mod producer;
 mod robust;
+#[cfg(feature = "http")]
+mod token_command;
 mod topic;
 mod url;
 
@@ -59,6 +64,8 @@ pub use self::connect::{OpenError, Stream};
 pub use self::consumer::{Consumer, GroupMode, NextError, ReaderBuilder};
 pub use self::headers::{Header, Headers};
 pub use self::journal::{Fsync, JournalError, JournalFlaw};
+#[cfg(feature = "http")]
+pub use self::large::{LargeMessageError, LargeMessages};
 pub use self::message::{Message, Metadata, RawMessage, Unreadable};
 pub use self::message_stream::MessageStream;
 pub use self::packer::{Outgoing, Packer};

@@ -48,6 +48,14 @@ impl Outgoing {
         self
     }
 
+    /// This message with the key and the partition of another.
+    #[cfg(feature = "http")]
+    pub(super) fn placed_as(mut self, other: &Self) -> Self {
+        self.key.clone_from(&other.key);
+        self.partition = other.partition;
+        self
+    }
+
     /// The payload.
     #[must_use]
     pub fn payload(&self) -> &Bytes {

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::keeping::Keeping;
+#[cfg(feature = "http")]
+use super::large::LargeMessageError;
 use super::packer::{Outgoing, Packer};
 use super::{HopUrl, OpenError, Stream};
 use crate::kafka::{self, Delivery, ProduceError};
@@ -92,10 +95,10 @@ impl WriterBuilder {
     pub async fn open(self) -> Result<Producer, OpenError> {
         let url: HopUrl = self.url.parse()?;
         let topic = url.topic_to_write()?.shared();
-        let (client, sender) = self.stream.connect(&url).await?;
+        let (client, sender, keeping) = self.stream.connect_with_store(&url).await?;
         let inner =
             client.producer().compression(self.compressor).delivery_timeout(self.delivery_timeout).build()?;
-        Ok(Producer { inner, topic, packer: self.packer_as(sender) })
+        Ok(Producer { inner, topic, packer: self.packer_as(sender), keeping })
     }
 }
 
@@ -108,6 +111,7 @@ pub struct Producer {
     inner: kafka::Producer,
     topic: Arc<str>,
     packer: Packer,
+    keeping: Keeping,
 }
 
 impl Producer {
@@ -142,6 +146,7 @@ impl Producer {
     ///
     /// [`WriteError::Produce`].
     pub async fn write_raw(&self, message: Outgoing) -> Result<Delivery, WriteError> {
+        let message = self.keeping.fitting(&self.topic, message, &self.packer).await?;
         let partition = message.chosen_partition();
         let (payload, key, headers) = message.into_parts();
         let mut record = kafka::Record::new(Arc::clone(&self.topic)).value(payload);
@@ -214,12 +219,23 @@ pub enum WriteError {
     /// The message was not accepted, or not delivered.
     #[error(transparent)]
     Produce(Box<ProduceError>),
+    /// The message is too large for the topic, and could not be kept elsewhere; nothing was written.
+    #[cfg(feature = "http")]
+    #[error("the message is too large for the topic and could not be kept elsewhere: {0}")]
+    TooLargeToKeep(Box<LargeMessageError>),
     /// The system has no random numbers for the message's `_id`.
     #[error("cannot make an id for the message: the system gives no random numbers ({reason})")]
     NoRandomness {
         /// What the system said.
         reason: String,
     },
+}
+
+#[cfg(feature = "http")]
+impl From<LargeMessageError> for WriteError {
+    fn from(error: LargeMessageError) -> Self {
+        Self::TooLargeToKeep(Box::new(error))
+    }
 }
 
 impl From<ProduceError> for WriteError {

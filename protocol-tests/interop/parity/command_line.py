@@ -1,7 +1,7 @@
 """What is typed: commands, options, help, and mistakes in them."""
 
 from parity.case import Case
-from parity.reasons import ABBREVIATION, ANY_CASE, MISSING, NOTICE, SILENCE, because
+from parity.reasons import ABBREVIATION, ANY_CASE, NOTICE, SILENCE, because
 
 HELP = ["publish", "subscribe", "list-topics", "version", "auth", "auth locate", "auth list", "auth add", "auth remove"]
 
@@ -23,7 +23,6 @@ CASES = [
     Case(name="help-before-a-wrong-option", command="publish -h --nonsense", prose=True),
     Case(name="help-configure", command="configure --help", prose=True),
     Case(name="configure-locate", command="configure locate"),
-    Case(name="configure-show", command="configure show", differs=because(MISSING, "code", "stdout", "stderr")),
     Case(name="unknown-command", command="frobnicate"),
     Case(name="unknown-command-without-credential", command="frobnicate", auth=None,
          differs=because(NOTICE, "stdout")),

@@ -3,7 +3,7 @@
 from hop.models import AvroBlob
 from parity.case import HOP, LONG, Case
 from parity.reasons import (
-    AVRO, DIRECTORY, JSON_FORM, LINES, LINE_ENDS, MISSING, NO_BROKER, NO_LINES, SETTINGS, SILENCE, SURROGATE, because,
+    AVRO, DIRECTORY, JSON_FORM, LINES, LINE_ENDS, NO_BROKER, NO_LINES, SETTINGS, SILENCE, SURROGATE, because,
 )
 from support import CIRCULAR, VOEVENT
 
@@ -56,8 +56,9 @@ CASES = [
     send("json-test", "-t -f JSON", b"{}"),
     send("text-notice", "-f GCNTEXTNOTICE", NOTICE),
     send("text-notice-no-utf-8", "-f GCNTEXTNOTICE", b"TITLE: \xff\n"),
-    send("external", "-f EXTERNAL", b'{"url": "https://example.org/x"}',
-         differs=because(MISSING, "code", "stored", "stderr")),
+    send("external", "-f EXTERNAL", b'{"url": "https://example.org/x"}'),
+    send("external-with-more", "-f EXTERNAL", b'{"url": "https://example.org/x", "more": 1}'),
+    send("external-without-url", "-f EXTERNAL", b'{"link": "https://example.org/x"}'),
     send("avro", "-f AVRO", bytes(AvroBlob({"a": 1})), differs=because(AVRO, "stored")),
     send("avro-of-two-records", "-f AVRO", bytes(AvroBlob([1, 2], single_record=False)),
          differs=because(AVRO, "code", "stored", "stderr")),

@@ -7,7 +7,9 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
-use super::{Connection, Delimiter, ListenAddress, Moment, Printing, Start, Verbosity, seconds};
+use super::{
+    Connection, Delimiter, ExternalMessages, ListenAddress, Moment, Printing, Start, Verbosity, seconds,
+};
 use crate::cli::completion::urls;
 use crate::cli::subscribe::{FileName, Filter};
 use crate::stream;
@@ -53,6 +55,9 @@ pub(in crate::cli) struct SubscribeArguments {
 
     #[command(flatten)]
     pub(in crate::cli) printing: Printing,
+
+    #[command(flatten)]
+    pub(in crate::cli) external: ExternalMessages,
 
     /// Only messages for which this holds: a path into their JSON form and what should be there, such as
     /// 'candidate.magpsf < 18', 'superevent.id ~ ^S26', 'What.Param[name=Packet_Type].value = 61' or 'notice.revoked'.

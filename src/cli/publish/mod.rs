@@ -22,13 +22,15 @@ use self::schema::{FileProblem, listed};
 use super::arguments::{Delimiter, PublishArguments};
 use super::interrupt::Interrupt;
 use super::progress::Progress;
-use super::{Failure, Outcome, connect, say};
+use super::{Failure, Outcome, connect_for_messages, say};
 use crate::models::{MessageModel, ModelError, Registry};
-use crate::stream::{Delivery, Producer, RobustFlushError, RobustOpenError, RobustWriteError, WriteError};
+use crate::stream::{
+    Delivery, LargeMessages, Producer, RobustFlushError, RobustOpenError, RobustWriteError, WriteError,
+};
 
 pub(super) async fn run(arguments: PublishArguments, registry: Registry, interrupt: Interrupt) -> Outcome {
     let input = Input::of(&arguments)?;
-    let stream = connect(&arguments.connection)?;
+    let stream = connect_for_messages(&arguments.connection, LargeMessages::default())?;
     let models = match &input {
         Input::Files(files) => load_all(files, &arguments.format, &registry, arguments.strict)?,
         Input::Messages(_) => Vec::new(),

@@ -22,9 +22,9 @@ use self::printer::Printer;
 use self::reload::Hangup;
 use super::arguments::SubscribeArguments;
 use super::interrupt::Interrupt;
-use super::{Failure, Outcome, connect, say};
+use super::{Failure, Outcome, connect_for_messages, say};
 use crate::models::Registry;
-use crate::stream::{Consumer, NextError, RawMessage};
+use crate::stream::{Consumer, NextError, RawMessage, Unreadable};
 
 pub(super) use self::command::CommandError;
 pub(super) use self::directory::StoreError;
@@ -48,7 +48,8 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
     if let Some(health) = health.as_ref().filter(|_| !arguments.verbosity.quiet) {
         say(&format!("hop: health on http://{}", health.address()));
     }
-    let stream = connect(&arguments.connection)?.registry(registry);
+    let large = arguments.external.large_messages();
+    let stream = connect_for_messages(&arguments.connection, large)?.registry(registry);
     let now = SystemTime::now();
     let start = match arguments.from {
         Some(moment) => moment.position(now),
@@ -125,13 +126,14 @@ async fn print_all(
             printer.settle(consumer)?;
         }
         match next(consumer, printer, health).await? {
-            Ok(Some(message)) if printer.need_not_read() => {
-                beside(health, Some(consumer), printer.unread(&message)).await?;
+            Ok(Some(message)) => {
+                let message = match consumer.is_elsewhere(&message) {
+                    false => Ok(message),
+                    true => beside(health, Some(consumer), consumer.fetch(message)).await,
+                };
+                let printing = print_one(consumer, printer, message);
+                beside(health, Some(consumer), printing).await?;
             }
-            Ok(Some(message)) => match consumer.read(message) {
-                Ok(message) => beside(health, Some(consumer), printer.print(&message)).await?,
-                Err(unreadable) => beside(health, Some(consumer), printer.unreadable(&unreadable)).await?,
-            },
             Ok(None) => return Ok(()),
             Err(error) => {
                 printer.flush(consumer)?;
@@ -140,6 +142,21 @@ async fn print_all(
         }
     }
     Ok(())
+}
+
+async fn print_one(
+    consumer: &Consumer,
+    printer: &mut Printer,
+    message: Result<RawMessage, Box<Unreadable>>,
+) -> Outcome {
+    match message {
+        Ok(message) if printer.need_not_read() => printer.unread(&message).await,
+        Ok(message) => match consumer.read(message) {
+            Ok(message) => printer.print(&message).await,
+            Err(unreadable) => printer.unreadable(&unreadable).await,
+        },
+        Err(unreadable) => printer.unreadable(&unreadable).await,
+    }
 }
 
 /// The next message. What was printed is handed over before there is anything to wait for, and not for every message.

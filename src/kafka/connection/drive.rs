@@ -48,6 +48,8 @@ pub(super) fn spawn(
     let (read, write) = tokio::io::split(transport);
     let (announced, expected) = mpsc::unbounded_channel();
     let now = Instant::now();
+    let token_ends = shared.opened_with.sasl.as_ref().and_then(|sasl| sasl.ends_at());
+    let token_lifetime = token_ends.map(|ends| ends.saturating_duration_since(now));
     let mut waiting = VecDeque::new();
     if let Some(Rider { frame, expected }) = rider {
         shared.sent(frame.len());
@@ -63,7 +65,8 @@ pub(super) fn spawn(
         requests,
         announced,
         next_correlation: established.next_request,
-        renew_at: renewal(established.session_lifetime, now),
+        renew_at: renewal(established.session_lifetime.or(token_lifetime), now),
+        in_place: established.session_lifetime.is_some(),
         last_used: now,
         shared: Arc::clone(&shared),
     };
@@ -152,6 +155,8 @@ struct Writer {
     announced: mpsc::UnboundedSender<Expected>,
     next_correlation: i32,
     renew_at: Option<Instant>,
+    /// Whether the broker takes another login on this connection, not only on a new one.
+    in_place: bool,
     last_used: Instant,
     shared: Arc<Shared>,
 }
@@ -218,13 +223,16 @@ impl Writer {
     /// Logs in again.
     async fn renew(&mut self) -> Result<(), Ended> {
         let shared = Arc::clone(&self.shared);
-        let Some(access) = shared.renewed_access() else {
-            // The next request opens another, as that user.
+        let Some(access) = shared.renewed_access().filter(|_| self.in_place) else {
+            // The next request opens another, as that user or with another token.
             self.renew_at = None;
             self.requests.close();
             return Ok(());
         };
         let Some(sasl) = &access.sasl else { return Ok(()) };
+        sasl.prepare().await.map_err(|source| {
+            Ended::Refused(ConnectError::Token { broker: shared.broker.clone(), source: Arc::new(source) })
+        })?;
         let versions = shared.versions.clone();
         let mut machine = Handshake::renewal(
             &shared.broker,

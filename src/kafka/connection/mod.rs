@@ -189,6 +189,13 @@ impl Connection {
         let mut step = Step::Resolve;
         let timed = timeout_at(deadline, async {
             let Access { tls, sasl } = access;
+            if let Some(sasl) = sasl {
+                step = Step::Token;
+                sasl.prepare().await.map_err(|source| ConnectError::Token {
+                    broker: broker.clone(),
+                    source: Arc::new(source),
+                })?;
+            }
             let mut transport =
                 Transport::connect(broker, tls.as_ref(), settings.request_timeout, &mut step).await?;
             let mut handshake =

@@ -13,18 +13,29 @@
 //! server's nonce continues ours, and takes any number of iterations.
 
 mod oauth_bearer;
+#[cfg(feature = "http")]
+mod oidc;
 mod plain;
 mod scram;
+mod tokens;
 
 use std::fmt;
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use self::oauth_bearer::OauthBearer;
 use self::plain::Plain;
 pub(super) use self::scram::Hash;
 use self::scram::{Salted, Scram};
+use self::tokens::Tokens;
+
+#[cfg(feature = "http")]
+pub use self::oidc::Oidc;
+#[cfg(feature = "http")]
+pub(crate) use self::oidc::{claims, seconds};
+pub use self::tokens::{Token, TokenError, TokenFuture, TokenSource};
 
 /// How to authenticate. `Debug` shows the mechanism and the user, never the secret.
 ///
@@ -42,6 +53,8 @@ pub struct Sasl {
     unencrypted: bool,
     /// The salted password of the last exchange: a reconnect need not derive it anew.
     salted: Arc<Salted>,
+    /// Where the secret comes from, if it is a token that is fetched.
+    tokens: Option<Arc<Tokens>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +81,60 @@ impl Sasl {
         Self::new(Mechanism::Plain, username.into(), password)
     }
 
-    /// A bearer token, such as a JWT. Refused on a connection without TLS, unless
-    /// [`allow_unencrypted`](Self::allow_unencrypted).
+    /// A bearer token, such as a JWT, that is good for as long as this client lives. Refused on a connection without TLS,
+    /// unless [`allow_unencrypted`](Self::allow_unencrypted).
     pub fn oauth_bearer(token: SecretString) -> Self {
         Self::new(Mechanism::OauthBearer, String::new(), token)
     }
 
+    /// Bearer tokens that are fetched, and fetched anew in good time before they end: connections outlive them. The user
+    /// is the one that the tokens are given to; brokers take it from the token.
+    pub fn oauth_bearer_from(username: impl Into<String>, source: impl TokenSource) -> Self {
+        let none = SecretString::default();
+        let tokens = Some(Arc::new(Tokens::new(source)));
+        Self { tokens, ..Self::new(Mechanism::OauthBearer, username.into(), none) }
+    }
+
     fn new(mechanism: Mechanism, username: String, secret: SecretString) -> Self {
-        Self { mechanism, username, secret, unencrypted: false, salted: Arc::default() }
+        Self { mechanism, username, secret, unencrypted: false, salted: Arc::default(), tokens: None }
+    }
+
+    /// Sees to it that there is something to log in with, before each [`start`](Self::start).
+    ///
+    /// # Errors
+    ///
+    /// When a token is wanted and cannot be got.
+    pub(super) async fn prepare(&self) -> Result<(), TokenError> {
+        match &self.tokens {
+            Some(tokens) => tokens.prepare().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the password stays here, and only proofs of it are sent.
+    #[cfg(feature = "http")]
+    pub(super) fn is_scram(&self) -> bool {
+        matches!(self.mechanism, Mechanism::Scram(_))
+    }
+
+    /// Whether it is a token that is sent.
+    #[cfg(feature = "http")]
+    pub(super) fn is_token(&self) -> bool {
+        self.mechanism == Mechanism::OauthBearer
+    }
+
+    /// The token, where there is one.
+    #[cfg(feature = "http")]
+    pub(super) fn token(&self) -> Option<SecretString> {
+        match &self.tokens {
+            Some(tokens) => tokens.newest(),
+            None => self.is_token().then(|| self.secret.clone()),
+        }
+    }
+
+    /// When what it logs in with ends, where that is known.
+    pub(super) fn ends_at(&self) -> Option<Instant> {
+        self.tokens.as_ref().and_then(|tokens| tokens.ends_at())
     }
 
     /// Lets PLAIN and OAUTHBEARER send their secret over a connection that anyone on the way can read.
@@ -104,12 +163,15 @@ impl Sasl {
     /// # Errors
     ///
     /// [`SaslError::Unencrypted`], and [`SaslError::Unsendable`] for a user name, password or token that cannot be
-    /// sent; [`SaslError::Randomness`] when the system has none.
+    /// sent; [`SaslError::Randomness`] when the system has none; [`SaslError::NoToken`] for tokens that a client fetches.
     pub fn start(&self, encrypted: bool) -> Result<Exchange, SaslError> {
         if !encrypted && !self.unencrypted && !matches!(self.mechanism, Mechanism::Scram(_)) {
             return Err(SaslError::Unencrypted { mechanism: self.mechanism_name() });
         }
-        let secret = self.secret.clone();
+        let secret = match &self.tokens {
+            Some(tokens) => tokens.newest().ok_or(SaslError::NoToken)?,
+            None => self.secret.clone(),
+        };
         let kind = match self.mechanism {
             Mechanism::Scram(hash) => {
                 Kind::Scram(Box::new(Scram::new(hash, &self.username, secret, Arc::clone(&self.salted))?))
@@ -204,6 +266,10 @@ pub enum SaslError {
         /// Why.
         reason: &'static str,
     },
+
+    /// A token is fetched by the client that logs in with it, and here is none.
+    #[error("no token has been fetched")]
+    NoToken,
 
     /// The system gave no random numbers.
     #[error("this system gives no random numbers, without which authentication is not safe")]
