@@ -1,7 +1,7 @@
 //! Writes Avro of JSON, for `interop/test_avro.py`: a line of standard input is `[content, schema or null, whether it is
 //! one record]`, and its answer the container in base64, or what is wrong behind an exclamation mark.
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(container) => BASE64.encode(container),
             Err(error) => format!("! {error}"),
         };
-        println!("{answer}");
+        writeln!(std::io::stdout(), "{answer}")?;
     }
     Ok(())
 }

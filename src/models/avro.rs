@@ -7,10 +7,10 @@
 //! hop-client reads one record from a message and refuses others. Here one record is the content, and several are an array
 //! of them.
 //!
-//! Why there is no crate under it: of those that read any schema, `apache-avro` reads Zstandard with C only, brings a second
-//! deflate and bignums, and makes the program larger than all of this; `serde_avro_fast` needs C for it, too, and
-//! `arrow-avro` makes columns. What is left of Avro without code generation, schema resolution and remote calls are two
-//! small recursions.
+//! Why there is no crate under it: of those that read any schema, `apache-avro` 0.23 and `serde_avro_fast` 2.1 read
+//! Zstandard with C only, and bring a second deflate, big numbers, or decimals and random numbers besides; `arrow-avro` makes
+//! columns of its own. What is left of Avro without code generation, schema resolution and remote calls are two small
+//! recursions: some 50 KiB of the program, which has what decompresses anyway.
 
 mod container;
 mod decode;

@@ -238,10 +238,8 @@ mod tests {
 
     #[test]
     fn the_command_line_names_are_upper_case_and_ordered() {
-        assert_eq!(
-            Registry::standard().names(),
-            ["VOEVENT", "GCNTEXTNOTICE", "CIRCULAR", "BLOB", "JSON", "AVRO", "EXTERNAL"]
-        );
+        let names = ["VOEVENT", "GCNTEXTNOTICE", "CIRCULAR", "BLOB", "JSON", "AVRO", "EXTERNAL"];
+        assert_eq!(Registry::standard().names(), names);
         assert!(Registry::empty().names().is_empty());
     }
 
