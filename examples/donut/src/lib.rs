@@ -64,7 +64,7 @@ impl Donut {
                 "flavour" => donut.flavour = value.to_owned(),
                 "glaze" => donut.glaze = Some(value.to_owned()),
                 "toppings" => {
-                    donut.toppings = value.split(',').map(|topping| topping.trim().to_owned()).collect()
+                    donut.toppings = value.split(',').map(|topping| topping.trim().to_owned()).collect();
                 }
                 _ => return Err(no_part().into()),
             }
