@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
+from hop.models import AvroBlob
 
 from fidelity import circulars, payloads, voevents
 from releases.release import NEWEST, Release
@@ -51,6 +52,11 @@ def is_plain_text(content):
     return content.isascii() and b"\r" not in content
 
 
+def avro(*values):
+    """A container for each value, as the newest release writes it."""
+    return [AvroBlob(value).serialize()["content"] for value in values]
+
+
 FORMATS = [
     Format("VOEVENT", [VOEVENT.read_bytes(), *some(voevents.documents())], "0.4.0",
            {"envelope": "0.4.0", "json": "0.6.0", "original": "0.12.0"}),
@@ -60,6 +66,8 @@ FORMATS = [
            {"envelope": "0.4.0", "json": "0.6.0"}, is_plain_text),
     # What a blob was before there was a format of that name.
     Format("JSON", list(payloads.JSON.values()), "0.4.0", {"envelope": "0.4.0", "json": "0.6.0"}),
+    Format("AVRO", avro({"name": "M31", "flux": [1.5, 2.0], "seen": True}, [1, None, "é"], "words", -(1 << 62)), "0.6.0",
+           {"json": "0.6.0", "original": "0.6.0"}),
     Format("GCNTEXTNOTICE", list(payloads.NOTICES.values()), "0.10.0", {"json": "0.10.0"}),
 ]
 

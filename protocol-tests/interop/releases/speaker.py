@@ -68,7 +68,9 @@ def value_of(model):
     if not isinstance(model, models.MessageModel):
         return model
     if type(model).__name__ in ("JSONBlob", "AvroBlob"):
-        return model.content
+        # Before 0.10, Avro was a list of records also where it was one.
+        is_list = type(model).__name__ == "AvroBlob" and not hasattr(model, "single_record")
+        return model.content[0] if is_list and len(model.content) == 1 else model.content
     return {name: plain(value) for name, value in dataclasses.asdict(model).items() if not name.startswith("_")}
 
 
