@@ -28,7 +28,10 @@ def store(kafka):
 def topic(kafka, store):
     store.answer = store.proof = None
     store.asked.clear()
-    return kafka.new_topic(max_message_bytes=LIMIT)
+    name = kafka.new_topic(max_message_bytes=LIMIT)
+    yield name
+    # What stands there cannot be had any more when the service has gone, and other tests look at all topics.
+    kafka.admin.delete_topics([name])[name].result(60)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ pub(super) enum Command {
     /// Publish messages: files, or lines of standard input
     Publish(PublishArguments),
     /// Print the messages of topics
-    Subscribe(SubscribeArguments),
+    Subscribe(Box<SubscribeArguments>),
     /// List the versions of this program and of the parts that matter
     Version,
     /// List the topics that a broker lets you see

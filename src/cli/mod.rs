@@ -188,7 +188,7 @@ fn execute(arguments: Arguments, registry: Registry) -> Outcome {
         }),
         Command::Subscribe(arguments) => block_on(async |interrupt| {
             let (connection, url) = (arguments.connection, arguments.url.clone());
-            let outcome = subscribe::run(arguments, registry, interrupt.clone()).await;
+            let outcome = subscribe::run(*arguments, registry, interrupt.clone()).await;
             with_suggestion(outcome, connection, &url, &interrupt).await
         }),
         #[cfg(feature = "broker")]

@@ -193,5 +193,6 @@ impl Format for PluginFormat {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

@@ -141,7 +141,7 @@ proptest! {
     #[test]
     fn any_payload_can_be_served(payload in any::<Vec<u8>>()) {
         let model = through_lines(Registry::standard().get("blob").unwrap(), &Question::Decode(payload.clone()));
-        prop_assert_eq!(model.unwrap().serialize(WireForm::Json).unwrap(), payload.clone());
+        prop_assert_eq!(&model.unwrap().serialize(WireForm::Json).unwrap(), &payload);
         let json = JsonBlob::new(json!({ "payload": payload }));
         let question = Question::DecodeEnvelope(json.to_json());
         let read = through_lines(Registry::standard().get("json").unwrap(), &question).unwrap();
