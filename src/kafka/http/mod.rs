@@ -91,12 +91,8 @@ impl FromStr for HttpUrl {
         }
         let port = match authority.port() {
             Some(port) => port.as_u16(),
-            None if authority
-                .as_str()
-                .ends_with(|last: char| last != ']' && !last.is_alphanumeric() && last != '.') =>
-            {
-                return Err(error("its port is no number"));
-            }
+            // Whatever else stands behind the host.
+            None if authority.as_str() != authority.host() => return Err(error("its port is no number")),
             None if encrypted => 443,
             None => 80,
         };
@@ -323,5 +319,46 @@ fn chain(error: &hyper::Error) -> String {
 impl fmt::Debug for HttpConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpConnection").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        for (text, host, port, encrypted, target) in [
+            ("https://auth.test/oauth2/token", "auth.test", 443, true, "/oauth2/token"),
+            ("HTTP://h:8080", "h", 8080, false, "/"),
+            ("https://[::1]:8443/a?b=c", "::1", 8443, true, "/a?b=c"),
+            ("http://[::1]", "::1", 80, false, "/"),
+        ] {
+            let url: HttpUrl = text.parse().unwrap();
+            let parts = (url.address.host(), url.address.port(), url.encrypted, url.target());
+            assert_eq!(parts, (host, port, encrypted, target), "{text}");
+        }
+        for text in [
+            "",
+            "h",
+            "ftp://h/",
+            "https://",
+            "https:///p",
+            "https://u:p@h/",
+            "https://h:/",
+            "https://h:x/",
+            "//h/",
+        ] {
+            assert!(text.parse::<HttpUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_a_host_a_port_and_a_way() {
+        let url = |text: &str| text.parse::<HttpUrl>().unwrap();
+        assert!(url("https://H.test/a").same_origin(&url("https://h.test:443/b")));
+        for other in ["http://h.test:443/a", "https://h.test:444/a", "https://h.test.evil/a"] {
+            assert!(!url("https://h.test/a").same_origin(&url(other)), "{other}");
+        }
     }
 }
