@@ -1,11 +1,13 @@
 """Messages too large for their topic, kept by a service beside the broker: ours and hop-client's, both ways."""
 
 import json
+import subprocess
 
 import pytest
+from hop import bson
 
 from store_server import StoreServer
-from support import Listener
+from support import PATIENCE, Listener, interrupt, wait_for_lines
 
 # The topic takes 20,000 bytes.
 LIMIT = 20_000
@@ -127,8 +129,6 @@ def test_more_than_is_wanted_is_not_read(kafka, ours, store, topic, url):
 
 @pytest.mark.parametrize("answer, words", [
     ((404, b"no such message"), "it answers 404 Not Found: no such message"),
-    ((200, b"not bson"), "gives no message: it is not BSON"),
-    ((200, bytes.fromhex("14000000056d6573736167650001000000006d00")), "it has no `metadata`"),
     ((302, b""), "it answers 302 Found"),
 ])
 def test_what_cannot_be_fetched_is_named_and_the_rest_is_read(kafka, ours, store, topic, url, answer, words):
@@ -140,11 +140,50 @@ def test_what_cannot_be_fetched_is_named_and_the_rest_is_read(kafka, ours, store
     assert f"topic '{topic}', partition 0, offset 0" in result.err and words in result.err, result.err
 
 
+@pytest.mark.parametrize("kept, words", [
+    (b"not bson", "gives no message: it is not BSON"),
+    (bson.dumps({"message": b"m"}), "it has no `metadata`"),
+])
+def test_what_is_kept_and_is_no_message_is_named(kafka, ours, store, topic, url, kept, words):
+    store.kept["/store/msg/wrong"] = kept
+    place(kafka, topic, f"{store.url}/msg/wrong")
+    result = ours.run("subscribe", "-s", "EARLIEST", url)
+    assert result.code == 1 and result.text == "" and words in result.err, result.err
+
+
 def test_a_service_that_does_not_know_the_password_is_not_believed(kafka, ours, store, topic, url):
     place(kafka, topic, store.keep(b'"forged"', [["_format", b"json"]]))
     store.proof = "v=" + "A" * 86 + "=="
     result = ours.run("subscribe", "-s", "EARLIEST", url)
     assert result.code == 1 and result.text == "" and "forged" not in result.err
+
+
+def test_a_service_that_does_not_prove_itself_is_not_believed_without_tls(kafka, ours, store, topic, url):
+    place(kafka, topic, f"{store.url}/msg/x")
+    store.answer = (200, bson.dumps({"message": b'"forged"', "metadata": {"headers": [], "timestamp": 1}}))
+    result = ours.run("subscribe", "-s", "EARLIEST", url)
+    assert result.code == 1 and result.text == ""
+    assert "it does not prove that it knows the password" in result.err
+
+
+def test_a_service_that_is_away_passes_nothing_over(kafka, home, ours, store, topic, url):
+    place(kafka, topic, store.keep(b'"kept"', [["_format", b"json"]]))
+    kafka.produce(topic, ['"behind"'], headers={"_format": b"json"})
+    store.answer = (503, b"back soon")
+    result = ours.run("subscribe", "-s", "EARLIEST", "-g", f"hop-{topic}", url)
+    assert result.code == 1 and result.text == "" and "503 Service Unavailable: back soon" in result.err
+    received = home.path / "received"
+    with open(received, "wb") as output:
+        follower = ours.start("subscribe", "-p", "-s", "EARLIEST", "-g", f"hop-{topic}", url, stdout=output,
+                              stderr=subprocess.PIPE)
+        line = follower.stderr.readline()
+        while b"it is asked for again" not in line:
+            line = follower.stderr.readline()
+        store.answer = None
+        wait_for_lines(received, 2)
+        interrupt(follower)
+        assert follower.wait(PATIENCE) == 0
+    assert received.read_text() == "kept\nbehind\n"
 
 
 def test_what_the_service_does_not_take_is_not_published(kafka, ours, store, topic, url):

@@ -46,7 +46,7 @@ use self::interrupt::{GRACE, Interrupt};
 use self::output::{Output, OutputError};
 use self::similar::with_suggestion;
 use crate::auth::{Auth, LoadError};
-use crate::config::{Paths, Settings, SettingsError};
+use crate::config::{Settings, SettingsError};
 use crate::kafka;
 use crate::models::Registry;
 use crate::stream::{LargeMessages, NextError, OpenError, Stream, WriteError};
@@ -224,7 +224,7 @@ fn connect(connection: &Connection) -> Result<Stream, Failure> {
 /// The same, with what the general settings say about messages that are too large for a topic.
 fn connect_for_messages(connection: &Connection, large: LargeMessages) -> Result<Stream, Failure> {
     let stream = connect(connection)?;
-    let settings = Settings::load(&Paths::from_environment().map_err(SettingsError::from)?)?;
+    let settings = Settings::from_environment()?;
     Ok(stream.large_messages(large.fetch(settings.fetch_external).keep(settings.automatic_offload)))
 }
 

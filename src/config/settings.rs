@@ -23,9 +23,9 @@ const LIKE: f64 = 0.75;
 /// What a user has set in general.
 ///
 /// ```no_run
-/// use hop::config::{Paths, Settings};
+/// use hop::config::Settings;
 ///
-/// let settings = Settings::load(&Paths::from_environment()?)?;
+/// let settings = Settings::from_environment()?;
 /// println!("large messages are fetched: {}", settings.fetch_external);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -124,6 +124,22 @@ impl Settings {
         }
         settings.take_variables(|name| std::env::var(name).ok())?;
         Ok(settings)
+    }
+
+    /// What the user's file and the environment of this process say; without the file, where nothing says where that is.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError::Variable`].
+    pub fn from_environment() -> Result<Self, SettingsError> {
+        match Paths::from_environment() {
+            Ok(paths) => Self::load(&paths),
+            Err(NoConfigDirectory) => {
+                let mut settings = Self::default();
+                settings.take_variables(|name| std::env::var(name).ok())?;
+                Ok(settings)
+            }
+        }
     }
 
     /// The value of a setting.

@@ -130,6 +130,13 @@ impl Client {
         self.cluster.settings.access.store(Arc::new(Access { tls, sasl }));
     }
 
+    /// How connections are opened and logins renewed from now on.
+    #[cfg(feature = "http")]
+    pub(crate) fn access(&self) -> (Option<Tls>, Option<Sasl>) {
+        let access = self.cluster.settings.access.load_full();
+        (access.tls.clone(), access.sasl.clone())
+    }
+
     /// Closes the connections when what is in flight has been answered: nothing is cut off, and brokers need not find
     /// out by themselves that this client has gone. Producers and consumers of this client, and its clones, should be
     /// done with; one that is not opens new connections.

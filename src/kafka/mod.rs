@@ -58,6 +58,8 @@ pub use group::{Assignor, CommittedOffset, Group, GroupMetadata, GroupProtocol};
 pub use http::{HttpError, HttpUrlError};
 pub use metrics::{BrokerMetrics, Latencies};
 pub use partitioner::Partitioner;
+#[cfg(feature = "http")]
+pub(crate) use producer::DEFAULT_MOST_RECORD_BYTES;
 pub use producer::{Acknowledged, Acks, Delivery, ProduceError, Producer, ProducerBuilder, Record};
 #[cfg(feature = "http")]
 pub use sasl::Oidc;

@@ -123,12 +123,20 @@ impl AvroBlob {
             return Err(bad("expected an object with the member \"content\""));
         };
         let content = members.swap_remove("content").ok_or_else(|| bad("it has no \"content\""))?;
-        let is_single_record = members.get("single_record") != Some(&Json::Bool(false));
+        let is_single_record = match members.swap_remove("single_record") {
+            None => true,
+            Some(Json::Bool(is_single_record)) => is_single_record,
+            Some(_) => return Err(bad("its \"single_record\" must be true or false")),
+        };
         let content = AvroValue::try_from(content)?;
         if !is_single_record && !matches!(content, AvroValue::Array(_)) {
             return Err(bad("its \"content\" must be an array, since \"single_record\" is false"));
         }
         let schema = members.swap_remove("schema").filter(|schema| *schema != Json::Null);
+        if let Some(name) = members.keys().next() {
+            let known = "only \"content\", \"schema\" and \"single_record\" are allowed";
+            return Err(ModelError::structure(Self::FORMAT, format!("unknown key {name:?}: {known}")));
+        }
         Ok(Self { content, is_single_record, schema, container: None })
     }
 

@@ -168,9 +168,9 @@ impl Stream {
     ) -> Result<(Client, Option<String>, Keeping), OpenError> {
         let auth = self.credential(url)?;
         let (tls, sasl) = access(auth, url)?;
-        let client = self.client_for(url, tls.clone(), sasl.clone()).await?;
+        let client = self.client_for(url, tls, sasl).await?;
         #[cfg(feature = "http")]
-        let keeping = Keeping::new(Store::new(client.clone(), self.large.clone(), tls, sasl));
+        let keeping = Keeping::new(Store::new(client.clone(), self.large.clone()));
         #[cfg(not(feature = "http"))]
         let keeping = Keeping;
         Ok((client, auth.map(|auth| auth.username().to_owned()), keeping))

@@ -17,6 +17,8 @@ use crate::models::Registry;
 /// How many records of a batch are taken over at a time: enough to make the taking cheap, and few enough that a batch
 /// of very many tiny records does not become very many messages in memory.
 const RECORDS_AT_A_TIME: usize = 4096;
+/// When so much of what is kept elsewhere has been fetched, it is handed over, and not gathered any more.
+const MOST_FETCHED_TOGETHER: usize = 16 * 1024 * 1024;
 
 /// Reads the messages of some topics, all partitions of them, in the order of each partition.
 ///
@@ -108,12 +110,13 @@ impl Consumer {
 
     /// The next message and its model; `None` at the end of the topics, unless persisting.
     ///
-    /// Dropping the future loses nothing: the next call goes on where this one was.
+    /// Dropping the future loses nothing: the next call goes on where this one was, but for a message that is kept elsewhere
+    /// and was being fetched, which that call begins anew.
     ///
     /// # Errors
     ///
     /// [`NextError::Unreadable`] has a message whose payload is not what its format says; the one behind it comes
-    /// with the next call. After [`NextError::Kafka`] the call may be repeated, too, and goes on where it can.
+    /// with the next call. One that is [only out of reach](Unreadable::is_retriable) comes itself again. After [`NextError::Kafka`] the call may be repeated, too, and goes on where it can.
     pub async fn next(&mut self) -> Result<Option<Message>, NextError> {
         let Some(raw) = self.next_raw().await? else { return Ok(None) };
         if !self.keeping.is_elsewhere(&raw) {
@@ -124,6 +127,11 @@ impl Consumer {
         self.handed.take_over(&mut self.ahead_done);
         std::mem::swap(&mut self.handed, &mut self.ahead_done);
         let fetched = self.fetch(raw).await;
+        if let Err(unreadable) = &fetched
+            && unreadable.is_retriable()
+        {
+            return fetched.map(|_| None).map_err(NextError::from);
+        }
         self.ahead.pop_front();
         let raw = match fetched {
             Ok(raw) => raw,
@@ -204,8 +212,10 @@ impl Consumer {
         let max = match self.fetch_ahead(max).await {
             Ok(fetched) => fetched,
             Err(unreadable) => {
-                self.ahead.pop_front();
-                self.handed_over(unreadable.message.metadata());
+                if !unreadable.is_retriable() {
+                    self.ahead.pop_front();
+                    self.handed_over(unreadable.message.metadata());
+                }
                 return Err(unreadable.into());
             }
         };
@@ -338,11 +348,22 @@ impl Consumer {
     /// Fetches those of the next messages that are kept elsewhere, into their places: what is here stays here if the future
     /// is dropped. As many are ready as it says; the error is that of the first.
     async fn fetch_ahead(&mut self, max: usize) -> Result<usize, Box<Unreadable>> {
+        let mut bytes = 0_usize;
         for index in 0..self.ahead.len().min(max) {
             let Some(Ok(raw)) = self.ahead.get(index) else { break };
             if self.keeping.is_elsewhere(raw) {
+                // Each may be as large as it gets, and take as long.
+                if bytes > MOST_FETCHED_TOGETHER {
+                    return Ok(index);
+                }
+                self.inner.touch();
                 match self.fetch(raw.clone()).await {
-                    Ok(fetched) => drop(self.ahead.get_mut(index).map(|place| *place = Ok(fetched))),
+                    Ok(fetched) => {
+                        bytes = bytes.saturating_add(fetched.payload().len());
+                        if let Some(place) = self.ahead.get_mut(index) {
+                            *place = Ok(fetched);
+                        }
+                    }
                     Err(unreadable) if index == 0 => return Err(unreadable),
                     Err(_) => return Ok(index),
                 }

@@ -53,7 +53,7 @@ impl Keeping {
         message: Outgoing,
         packer: &Packer,
     ) -> Result<Outgoing, WriteError> {
-        if !self.0.is_too_large(topic, &message).await? {
+        if !self.0.is_too_large(topic, &message).await {
             return Ok(message);
         }
         Ok(self.0.keep(topic, &message, packer).await?.unwrap_or(message))

@@ -144,6 +144,20 @@ pub struct Unreadable {
     pub source: ModelError,
 }
 
+impl Unreadable {
+    /// Whether it is only out of reach for now: a message that is kept elsewhere, by a service that does not answer.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        #[cfg(feature = "http")]
+        if let ModelError::Other(source) = &self.source
+            && let Some(error) = source.downcast_ref::<super::LargeMessageError>()
+        {
+            return error.is_retriable();
+        }
+        false
+    }
+}
+
 /// The name comes from the sender, so it is quoted and cut.
 fn as_format(message: &RawMessage) -> String {
     const LONGEST: usize = 40;

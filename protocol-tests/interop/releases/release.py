@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from support import ROOT
+from support import PATIENCE, ROOT
 
 CODE = ROOT / "target" / "peers" / "hop-client"
 NEWEST = "0.13.0"
@@ -52,7 +52,7 @@ class Release:
 
     def stop(self):
         self.process.stdin.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(PATIENCE) == 0
 
 
 def coded(data):

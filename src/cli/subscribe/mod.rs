@@ -15,7 +15,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::health::{Health, asked, beside, between_messages};
 use self::printer::Printer;
@@ -35,6 +35,8 @@ pub(super) use self::health::{HealthError, holds_together};
 
 /// Without `--persist`, brokers may be out of reach for this long before that is the end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for a service that keeps large messages and does not answer.
+const BETWEEN_FETCHES: Duration = Duration::from_secs(10);
 /// How long the group's coordinator may take to answer somebody who was interrupted.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -48,6 +50,7 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
     if let Some(health) = health.as_ref().filter(|_| !arguments.verbosity.quiet) {
         say(&format!("hop: health on http://{}", health.address()));
     }
+    let manner = Manner { persist: arguments.persist, has_plugins: arguments.plugins.plugins };
     let large = arguments.external.large_messages();
     let stream = connect_for_messages(&arguments.connection, large)?.registry(registry);
     let now = SystemTime::now();
@@ -78,7 +81,7 @@ pub(super) async fn run(arguments: SubscribeArguments, registry: Registry, inter
     }
     let printed = tokio::select! {
         biased;
-        printed = print_all(&mut consumer, &mut printer, &mut health, &interrupt) => printed,
+        printed = print_all(&mut consumer, &mut printer, &mut health, &interrupt, manner) => printed,
         () = interrupt.heard() => Ok(()),
     };
     // Nothing is read any more.
@@ -111,11 +114,19 @@ async fn close_soon(consumer: Consumer) -> Outcome {
     Ok(())
 }
 
+/// How messages are gone through.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    persist: bool,
+    has_plugins: bool,
+}
+
 async fn print_all(
     consumer: &mut Consumer,
     printer: &mut Printer,
     health: &mut Option<Health>,
     interrupt: &Interrupt,
+    Manner { persist, has_plugins }: Manner,
 ) -> Outcome {
     // Where there is always more to print, nothing else gets a turn.
     while !interrupt.is_heard() && !printer.has_enough() {
@@ -127,10 +138,17 @@ async fn print_all(
         }
         match next(consumer, printer, health).await? {
             Ok(Some(message)) => {
-                let message = match consumer.is_elsewhere(&message) {
-                    false => Ok(message),
-                    true => beside(health, Some(consumer), consumer.fetch(message)).await,
+                let message = if consumer.is_elsewhere(&message) {
+                    // That takes long, and what was printed is to be seen.
+                    printer.hand_over()?;
+                    beside(health, Some(consumer), fetch(consumer, message, persist)).await?
+                } else {
+                    Ok(message)
                 };
+                if has_plugins {
+                    // One may have taken long over the last: the group's heartbeats get a turn.
+                    tokio::task::yield_now().await;
+                }
                 let printing = print_one(consumer, printer, message);
                 beside(health, Some(consumer), printing).await?;
             }
@@ -142,6 +160,26 @@ async fn print_all(
         }
     }
     Ok(())
+}
+
+/// The message that one stands for. What is only out of reach is not passed over: it is asked for again, or that is the end.
+async fn fetch(
+    consumer: &Consumer,
+    message: RawMessage,
+    persist: bool,
+) -> Result<Result<RawMessage, Box<Unreadable>>, Failure> {
+    let mut message = message;
+    loop {
+        match consumer.fetch(message).await {
+            Err(unreadable) if unreadable.is_retriable() && persist => {
+                tracing::warn!("{unreadable}; it is asked for again");
+                sleep(BETWEEN_FETCHES).await;
+                message = unreadable.message;
+            }
+            Err(unreadable) if unreadable.is_retriable() => return Err(NextError::from(unreadable).into()),
+            fetched => return Ok(fetched),
+        }
+    }
 }
 
 async fn print_one(

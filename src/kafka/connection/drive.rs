@@ -231,7 +231,7 @@ impl Writer {
         };
         let Some(sasl) = &access.sasl else { return Ok(()) };
         sasl.prepare().await.map_err(|source| {
-            Ended::Refused(ConnectError::Token { broker: shared.broker.clone(), source: Arc::new(source) })
+            Ended::Refused(ConnectError::Token { broker: shared.broker.clone(), source })
         })?;
         let versions = shared.versions.clone();
         let mut machine = Handshake::renewal(

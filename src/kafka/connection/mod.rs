@@ -191,10 +191,8 @@ impl Connection {
             let Access { tls, sasl } = access;
             if let Some(sasl) = sasl {
                 step = Step::Token;
-                sasl.prepare().await.map_err(|source| ConnectError::Token {
-                    broker: broker.clone(),
-                    source: Arc::new(source),
-                })?;
+                let failed = |source| ConnectError::Token { broker: broker.clone(), source };
+                sasl.prepare().await.map_err(failed)?;
             }
             let mut transport =
                 Transport::connect(broker, tls.as_ref(), settings.request_timeout, &mut step).await?;

@@ -2,7 +2,7 @@
 //!
 //! SCRAM begins with the first request, without waiting to be asked: what is sent with it is empty, and the request goes
 //! again with its body once the service has given its challenge. That the service knows the password too is checked
-//! before its answer is believed.
+//! before its answer is believed; one that does not ask is believed for its certificate alone.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -49,10 +49,10 @@ pub(crate) async fn ask_as(
             let authorized = request().header(header::AUTHORIZATION, sensitive(url, first)?);
             let asked = connection.ask(authorized, Bytes::new(), MOST_CHALLENGE_BYTES.max(most)).await?;
             if asked.status() != StatusCode::UNAUTHORIZED {
-                return unasked(url, method, asked);
+                return unasked(url, method, asked, most);
             }
             let (session, proof) = prove(url, mechanism, &mut exchange, &asked)?;
-            if !connection.is_open() {
+            if !connection.ready().await {
                 connection = HttpConnection::open(url, tls).await?;
             }
             let last = format!("{mechanism} sid={session},data={}", BASE64.encode(proof));
@@ -68,12 +68,24 @@ pub(crate) async fn ask_as(
     if answer.status().is_success() { Ok(answer) } else { Err(HttpError::status(url, &answer)) }
 }
 
-/// The service did not want to know who asks. What was asked with an empty body was asked in vain.
-fn unasked(url: &HttpUrl, method: &Method, answer: Response<Bytes>) -> Result<Response<Bytes>, HttpError> {
+/// The service did not want to know who asks. What was asked with an empty body was asked in vain; and without TLS
+/// anybody on the way may have answered.
+fn unasked(
+    url: &HttpUrl,
+    method: &Method,
+    answer: Response<Bytes>,
+    most: usize,
+) -> Result<Response<Bytes>, HttpError> {
     if !answer.status().is_success() {
         Err(HttpError::status(url, &answer))
     } else if *method == Method::GET {
-        Ok(answer)
+        if !url.is_encrypted() {
+            Err(HttpError::answer(url, "it does not prove that it knows the password"))
+        } else if answer.body().len() > most {
+            Err(HttpError::answer(url, format!("its answer is larger than {most} bytes")))
+        } else {
+            Ok(answer)
+        }
     } else {
         Err(HttpError::answer(url, "it did not ask who writes, and took nothing"))
     }

@@ -9,6 +9,7 @@ mod login;
 use std::fmt;
 use std::future::Future;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +20,7 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Builder;
 use hyper::http::uri::{Scheme, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub(crate) use self::login::ask_as;
 pub(crate) use hyper::{Method, Request, Response, StatusCode, header};
@@ -74,7 +75,12 @@ impl FromStr for HttpUrl {
     type Err = HttpUrlError;
 
     fn from_str(text: &str) -> Result<Self, HttpUrlError> {
-        let error = |reason| HttpUrlError { text: printable(text), reason };
+        // What stands in front of an @ may be a password.
+        let shown = match text.rsplit_once('@') {
+            Some((_, host)) => format!("...@{host}"),
+            None => text.to_owned(),
+        };
+        let error = |reason| HttpUrlError { text: printable(&shown), reason };
         let uri: Uri = text.trim().parse().map_err(|_| error("it is no URL"))?;
         let encrypted = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
@@ -155,8 +161,7 @@ impl HttpConnection {
     ) -> Result<Response<Bytes>, HttpError> {
         let url = self.url.clone();
         let failed = |failure| HttpError::new(&url, failure);
-        let size = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        let answer_within = PATIENCE + Duration::from_secs(size.div_ceil(LEAST_BYTES_A_SECOND));
+        let (size, answer_within) = (body.len(), time_for(body.len()));
         let host = match url.uri.authority() {
             Some(authority) => authority.as_str(),
             None => "",
@@ -175,10 +180,16 @@ impl HttpConnection {
         Ok(Response::from_parts(head, body))
     }
 
-    /// Whether another request may go this way.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
+    /// Waits until another request may go this way; whether it may.
+    pub(crate) async fn ready(&mut self) -> bool {
+        matches!(timeout(PATIENCE, self.sender.ready()).await, Ok(Ok(())))
     }
+}
+
+/// How long so many bytes may be on their way.
+fn time_for(bytes: usize) -> Duration {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    PATIENCE + Duration::from_secs(bytes.div_ceil(LEAST_BYTES_A_SECOND))
 }
 
 async fn within<T>(
@@ -196,8 +207,12 @@ async fn whole(mut body: Incoming, most: usize) -> Result<Bytes, Failure> {
     if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
         return Err(too_large);
     }
-    let mut read = BytesMut::new();
-    while let Some(frame) = within(PATIENCE, async { body.frame().await.transpose() }).await? {
+    let (began, mut read) = (Instant::now(), BytesMut::new());
+    loop {
+        // As much as has come had so much time, and what comes next has its own.
+        let due = began + time_for(read.len());
+        let left = due.saturating_duration_since(Instant::now());
+        let Some(frame) = within(left, async { body.frame().await.transpose() }).await? else { break };
         let Ok(data) = frame.into_data() else { continue };
         if data.len() > most.saturating_sub(read.len()) {
             return Err(too_large);
@@ -219,11 +234,11 @@ pub struct HttpError {
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("its host cannot be found: {0}; check the name and this machine's DNS")]
-    Resolve(std::sync::Arc<std::io::Error>),
+    Resolve(Arc<std::io::Error>),
     #[error("there is no connection to it: {0}; check the host and the port")]
-    Tcp(std::sync::Arc<std::io::Error>),
+    Tcp(Arc<std::io::Error>),
     #[error("TLS with it: {0}")]
-    Tls(std::sync::Arc<TlsError>),
+    Tls(Arc<TlsError>),
     #[error("{0}")]
     Connect(ConnectError),
     #[error("it did not answer within {} s", after.as_secs())]
@@ -237,7 +252,7 @@ enum Failure {
     #[error("it answers {status}{}", explanation(said))]
     Status { status: StatusCode, said: String },
     #[error("there is no token to say who asks: {0}")]
-    Token(TokenError),
+    Token(Arc<TokenError>),
     #[error("{reason}")]
     Answer { reason: String },
 }
@@ -269,7 +284,7 @@ impl HttpError {
         Self::new(url, Failure::Answer { reason: reason.into() })
     }
 
-    fn token(url: &HttpUrl, error: TokenError) -> Self {
+    fn token(url: &HttpUrl, error: Arc<TokenError>) -> Self {
         Self::new(url, Failure::Token(error))
     }
 
@@ -349,7 +364,8 @@ mod tests {
             "https://h:x/",
             "//h/",
         ] {
-            assert!(text.parse::<HttpUrl>().is_err(), "{text}");
+            let error = text.parse::<HttpUrl>().unwrap_err().to_string();
+            assert!(!error.contains("u:p"), "{error}");
         }
     }
 

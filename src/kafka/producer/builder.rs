@@ -34,13 +34,16 @@ pub struct ProducerBuilder {
     transaction_timeout: Duration,
 }
 
+/// How large a record may be, if nothing is said.
+pub(crate) const DEFAULT_MOST_RECORD_BYTES: usize = 1_000_000;
+
 impl ProducerBuilder {
     pub(in crate::kafka) fn new(cluster: Arc<Cluster>) -> Self {
         let limits = Limits {
             compressor: Compressor::default(),
             batch_bytes: 256 * 1024,
             request_bytes: 1024 * 1024,
-            record_bytes: 1_000_000,
+            record_bytes: DEFAULT_MOST_RECORD_BYTES,
             linger: Duration::from_millis(5),
             delivery_timeout: Duration::from_secs(120),
         };

@@ -17,6 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout};
 
+#[cfg(feature = "http")]
+pub(crate) use self::builder::DEFAULT_MOST_RECORD_BYTES;
 pub use self::builder::{Acks, ProducerBuilder};
 pub use self::delivery::Delivery;
 pub use self::record::{Acknowledged, ProduceError, Record};

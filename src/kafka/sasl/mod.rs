@@ -104,7 +104,7 @@ impl Sasl {
     /// # Errors
     ///
     /// When a token is wanted and cannot be got.
-    pub(super) async fn prepare(&self) -> Result<(), TokenError> {
+    pub(super) async fn prepare(&self) -> Result<(), Arc<TokenError>> {
         match &self.tokens {
             Some(tokens) => tokens.prepare().await,
             None => Ok(()),

@@ -1,17 +1,18 @@
 //! Tokens for OAUTHBEARER: where they come from, and when the next is fetched.
 //!
 //! A token is good for minutes or an hour. What fetches the next one is a task of its own, at four fifths of the token's
-//! life: neither the user's polling nor a login that is being renewed waits for it. Where that fails it is tried again
-//! while the old token lasts, and whoever logs in then takes the old one.
+//! life: neither the user's polling nor a login waits for it while the old one is good. Where that fails it is tried again.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 /// Of a token's life, the share after which the next is fetched.
@@ -19,6 +20,8 @@ const FRESH_SHARE: f64 = 0.8;
 /// A source that fails is asked again after a tenth of what is left of the token, within these bounds.
 const SOONEST_RETRY: Duration = Duration::from_secs(1);
 const LATEST_RETRY: Duration = Duration::from_secs(60);
+/// A token that lasts less counts as one of which that is not known.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 /// More than any token lasts; the clock cannot be asked for everything.
 const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -49,7 +52,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// # let _ = sasl;
 /// ```
 pub trait TokenSource: fmt::Debug + Send + Sync + 'static {
-    /// Gets a new token. Dropping the future gives the attempt up.
+    /// Gets a new token. It should give up by itself after a while: until then nobody asks again.
     fn token(&self) -> TokenFuture<'_>;
 }
 
@@ -118,9 +121,13 @@ impl TokenError {
 pub(super) struct Tokens {
     source: Box<dyn TokenSource>,
     newest: Mutex<Option<Held>>,
-    /// One asks; the others wait for what it gets.
-    asking: tokio::sync::Mutex<()>,
+    /// One asks; the others wait for what comes of it.
+    asking: Mutex<Option<watch::Receiver<Option<Outcome>>>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// What came of asking the source.
+type Outcome = Result<(), Arc<TokenError>>;
 
 /// A token in hand.
 #[derive(Debug, Clone)]
@@ -140,99 +147,107 @@ impl Held {
         self.lifetime.map(|lifetime| self.asked + lifetime)
     }
 
-    /// When to ask again after a failure.
-    fn retry_at(&self, now: Instant) -> Instant {
+    /// When to ask again after a failure: soon while the token serves, and it may help.
+    fn retry_at(&self, now: Instant, may_help: bool) -> Instant {
         let left = self.ends_at().map_or(Duration::ZERO, |ends| ends.saturating_duration_since(now));
-        now + (left / 10).clamp(SOONEST_RETRY, LATEST_RETRY)
+        let soon = may_help && !left.is_zero();
+        now + if soon { (left / 10).clamp(SOONEST_RETRY, LATEST_RETRY) } else { LATEST_RETRY }
     }
 }
 
 impl Tokens {
     pub(super) fn new(source: impl TokenSource) -> Self {
-        Self { source: Box::new(source), newest: Mutex::default(), asking: tokio::sync::Mutex::default() }
+        Self {
+            source: Box::new(source),
+            newest: Mutex::default(),
+            asking: Mutex::default(),
+            keeper: Mutex::default(),
+        }
     }
 
-    /// Sees to it that there is a token to log in with.
-    pub(super) async fn prepare(self: &Arc<Self>) -> Result<(), TokenError> {
-        let before = self.held().map(|held| held.asked);
-        if self.is_fresh() {
-            return Ok(());
+    /// Sees to it that there is a token to log in with; waits only where none is good.
+    ///
+    /// Dropping the future does not end what it waits for: whoever comes next gets that.
+    pub(super) async fn prepare(self: &Arc<Self>) -> Outcome {
+        if !self.is_good() {
+            outcome(self.ask()).await?;
         }
-        let asking = self.asking.lock().await;
-        let now = self.held().map(|held| held.asked);
-        // Somebody else may have asked meanwhile.
-        if self.is_fresh() || now != before {
-            return Ok(());
+        let mut keeper = lock(&self.keeper);
+        if keeper.as_ref().is_none_or(JoinHandle::is_finished) && self.is_good() {
+            *keeper = Some(tokio::spawn(keep_fresh(Arc::downgrade(self))));
         }
-        let fetched = self.fetch().await;
-        drop(asking);
-        match fetched {
-            Ok(()) if before.is_none() => {
-                tokio::spawn(keep_fresh(Arc::downgrade(self)));
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-            Err(error) if self.is_good() => {
-                tracing::warn!(%error, "no new token; the one there is still good");
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        Ok(())
     }
 
     /// The newest token.
     pub(super) fn newest(&self) -> Option<SecretString> {
-        self.held().map(|held| held.text)
+        lock(&self.newest).as_ref().map(|held| held.text.clone())
     }
 
     /// When the newest token ends, where that is known.
     pub(super) fn ends_at(&self) -> Option<Instant> {
-        self.held().and_then(|held| held.ends_at())
+        lock(&self.newest).as_ref().and_then(Held::ends_at)
+    }
+
+    /// Asks the source, unless it is being asked.
+    fn ask(self: &Arc<Self>) -> watch::Receiver<Option<Outcome>> {
+        let mut asking = lock(&self.asking);
+        // One that has ended without an outcome has gone with its runtime.
+        let under_way = |asked: &&watch::Receiver<Option<Outcome>>| {
+            asked.borrow().is_none() && asked.has_changed().is_ok()
+        };
+        if let Some(asked) = asking.as_ref().filter(under_way) {
+            return asked.clone();
+        }
+        let (tell, told) = watch::channel(None);
+        *asking = Some(told.clone());
+        let tokens = Arc::clone(self);
+        tokio::spawn(async move {
+            let outcome = tokens.fetch().await.map_err(Arc::new);
+            // Nobody may wait any more.
+            drop(tell.send(Some(outcome)));
+        });
+        told
     }
 
     async fn fetch(&self) -> Result<(), TokenError> {
         let asked = Instant::now();
         let Token { text, lifetime } = self.source.token().await?;
         tracing::debug!(lifetime = ?lifetime, "a token was fetched");
+        // One that is over when it comes is for a login at once, if the clocks differ.
+        let lifetime = lifetime.filter(|lifetime| *lifetime >= SHORTEST_LIFE);
         let lifetime = lifetime.map(|lifetime| lifetime.min(LONGEST_LIFE));
-        *self.lock() = Some(Held { text, asked, lifetime });
+        *lock(&self.newest) = Some(Held { text, asked, lifetime });
         Ok(())
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.held().and_then(|held| held.stale_at()).is_some_and(|stale| Instant::now() < stale)
     }
 
     fn is_good(&self) -> bool {
         self.ends_at().is_some_and(|ends| Instant::now() < ends)
     }
+}
 
-    fn held(&self) -> Option<Held> {
-        self.lock().clone()
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Held>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+async fn outcome(mut asked: watch::Receiver<Option<Outcome>>) -> Outcome {
+    let told = asked.wait_for(Option::is_some).await;
+    let outcome = told.ok().and_then(|told| told.clone());
+    outcome.unwrap_or_else(|| Err(Arc::new(TokenError::retriable("asking for a token was given up"))))
 }
 
 /// Fetches each token before the one before it ends, while there is a client that may want it.
 async fn keep_fresh(tokens: Weak<Tokens>) {
-    let stale = |tokens: &Tokens| tokens.held().and_then(|held| held.stale_at());
-    let mut at = tokens.upgrade().and_then(|tokens| stale(&tokens));
+    let held = || tokens.upgrade().and_then(|tokens| lock(&tokens.newest).clone());
+    let mut at = held().and_then(|held| held.stale_at());
     while let Some(when) = at {
         sleep_until(when).await;
-        let Some(tokens) = tokens.upgrade() else { return };
-        let asking = tokens.asking.lock().await;
-        // A login may have been in need of one just now.
-        let fetched = if tokens.is_fresh() { Ok(()) } else { tokens.fetch().await };
-        drop(asking);
-        at = match fetched {
-            // A token that lasts a moment is not asked for in a busy loop.
-            Ok(()) => stale(&tokens).map(|stale| stale.max(Instant::now() + SOONEST_RETRY)),
+        let Some(asked) = tokens.upgrade().map(|tokens| tokens.ask()) else { return };
+        at = match outcome(asked).await {
+            Ok(()) => held().and_then(|held| held.stale_at()),
             Err(error) => {
                 tracing::warn!(%error, "no new token yet; it is tried again");
-                tokens.held().map(|held| held.retry_at(Instant::now()))
+                held().map(|held| held.retry_at(Instant::now(), error.is_retriable()))
             }
         };
     }
@@ -316,11 +331,45 @@ mod tests {
         assert!((4..12).contains(&tries), "{tries}");
         tokens.prepare().await.unwrap();
         assert_eq!(newest(&tokens), "1");
-        // It is over: whoever logs in now is told.
+        // It is over: whoever logs in now is told, and it is asked about less often.
         sleep(Duration::from_secs(11)).await;
         let error = tokens.prepare().await.unwrap_err();
         assert!(error.is_retriable());
         assert_eq!(error.to_string(), "the service is down");
+    }
+
+    /// Gives one token, and then never answers.
+    #[derive(Debug, Default)]
+    struct Stuck(AtomicUsize);
+
+    impl TokenSource for Stuck {
+        fn token(&self) -> TokenFuture<'_> {
+            Box::pin(async {
+                if self.0.fetch_add(1, Ordering::Relaxed) > 0 {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Token::new("1").lasting(Duration::from_secs(100)))
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_the_source_while_the_token_is_good() {
+        let tokens = Arc::new(Tokens::new(Stuck::default()));
+        tokens.prepare().await.unwrap();
+        sleep(Duration::from_secs(95)).await;
+        let before = Instant::now();
+        tokens.prepare().await.unwrap();
+        assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_gives_up_waiting_leaves_the_token_to_the_next() {
+        let (tokens, asked) = tokens(9, LIFE);
+        assert!(tokio::time::timeout(Duration::from_millis(5), tokens.prepare()).await.is_err());
+        sleep(Duration::from_millis(6)).await;
+        tokens.prepare().await.unwrap();
+        assert_eq!((asked.load(Ordering::Relaxed), newest(&tokens)), (1, "1".to_owned()));
     }
 
     #[tokio::test(start_paused = true)]

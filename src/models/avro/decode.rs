@@ -15,6 +15,8 @@ pub(super) const MAX_DEPTH: usize = 256;
 pub(super) const MAX_VALUE_BYTES: usize = 128 << 20;
 /// What a value takes in a list, and a name in a map beside its text; with that of a map, about what the memory says.
 const VALUE_BYTES: usize = 96;
+/// What a map of few members takes besides them.
+const MAP_BYTES: usize = 2 * VALUE_BYTES;
 
 /// Bytes that are not read yet.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +127,7 @@ impl Decoder<'_> {
             Kind::Map(items) => {
                 let depth = deeper(depth)?;
                 let mut values = IndexMap::new();
+                self.charge(MAP_BYTES)?;
                 self.blocks(input, |decoder, input| {
                     let name = decoder.text(input)?;
                     decoder.charge(VALUE_BYTES)?;
@@ -136,6 +139,7 @@ impl Decoder<'_> {
             Kind::Record(fields) => {
                 let depth = deeper(depth)?;
                 let mut values = IndexMap::new();
+                self.charge(MAP_BYTES)?;
                 for field in fields {
                     self.charge(VALUE_BYTES + field.name.len())?;
                     values.insert(field.name.clone(), self.value(input, field.node, depth)?);
@@ -144,7 +148,11 @@ impl Decoder<'_> {
             }
         };
         Ok(match node.logical {
-            Some(logical) => logical.explained(value),
+            Some(logical) => {
+                // A box, and a text beside the value.
+                self.charge(2 * VALUE_BYTES)?;
+                logical.explained(value)
+            }
             None => value,
         })
     }

@@ -74,6 +74,8 @@ pub(super) struct Field {
 }
 
 /// They stand first in every list, in this order.
+/// As long as the name of a type may be, with its namespace.
+const LONGEST_NAME: usize = 1024;
 const PRIMITIVES: [Kind; 8] =
     [Kind::Null, Kind::Boolean, Kind::Int, Kind::Long, Kind::Float, Kind::Double, Kind::Bytes, Kind::String];
 
@@ -116,7 +118,7 @@ impl Parser {
                 Some(inner) => self.schema(inner, namespace),
                 None => Err("a part of the schema has no type".to_owned()),
             },
-            other => Err(format!("{other} is no schema")),
+            other => Err(format!("{} is no schema", shown(&other.to_string()))),
         }
     }
 
@@ -159,7 +161,9 @@ impl Parser {
             }
             name => {
                 let at = self.named(name, namespace)?;
-                if !object.contains_key("logicalType") {
+                // A logical type belongs to where a type is defined: one that is only named has what it has there, and a
+                // copy of it would take its room each time.
+                if at >= PRIMITIVES.len() || !object.contains_key("logicalType") {
                     return Ok(at);
                 }
                 let kind = self.nodes.get(at).map_or(Kind::Null, |node| node.kind.clone());
@@ -179,7 +183,7 @@ impl Parser {
         for field in list(record, "fields")? {
             let member = |name| field.as_object().and_then(|field| field.get(name));
             let name = member("name").and_then(Json::as_str).ok_or("a field has no name")?;
-            let schema = member("type").ok_or_else(|| format!("the field {name:?} has no type"))?;
+            let schema = member("type").ok_or_else(|| format!("the field {:?} has no type", shown(name)))?;
             let node = self.schema(schema, namespace)?;
             fields.push(Field { name: name.to_owned(), node, default: member("default").cloned() });
         }
@@ -193,7 +197,9 @@ impl Parser {
         }
         let full = full_name(name, namespace);
         let found = self.names.get(&full).or_else(|| self.names.get(name));
-        found.copied().ok_or_else(|| format!("the schema names a type {full:?} that it has not defined"))
+        found
+            .copied()
+            .ok_or_else(|| format!("the schema names a type {:?} that it has not defined", shown(&full)))
     }
 
     /// Remembers a type's name; the namespace of what is inside of it.
@@ -205,11 +211,16 @@ impl Parser {
     ) -> Result<String, String> {
         let member = |name| object.get(name).and_then(Json::as_str);
         let name = member("name").ok_or("a record, enum or fixed type has no name")?;
-        let full = full_name(name, member("namespace").unwrap_or(namespace));
+        let namespace = member("namespace").unwrap_or(namespace);
+        // Each type keeps its name with its namespace.
+        if name.len().saturating_add(namespace.len()) > LONGEST_NAME {
+            return Err(format!("the name of a type is longer than {LONGEST_NAME} bytes"));
+        }
+        let full = full_name(name, namespace);
         let inside = full.rsplit_once('.').map_or("", |(namespace, _)| namespace).to_owned();
         match self.names.insert(full, at) {
             None => Ok(inside),
-            Some(_) => Err(format!("the schema defines {name:?} twice")),
+            Some(_) => Err(format!("the schema defines {:?} twice", shown(name))),
         }
     }
 
@@ -224,6 +235,11 @@ impl Parser {
         }
         at
     }
+}
+
+/// What is said of a name that somebody else has chosen.
+fn shown(name: &str) -> String {
+    name.chars().take(80).collect()
 }
 
 fn full_name(name: &str, namespace: &str) -> String {

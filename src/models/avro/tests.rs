@@ -182,12 +182,19 @@ fn what_would_never_end_is_refused() {
     });
     let listed =
         json!({ "type": "record", "name": "R", "fields": [{ "name": "r", "type": ["null", [["R"]]] }] });
+    let symbols = vec![""; 100_000];
+    let again = vec![json!({ "type": "E", "logicalType": "" }); 2_000];
+    let copies = [vec![json!({ "type": "enum", "name": "E", "symbols": symbols })], again].concat();
+    // Copies of it would be gigabytes.
+    read(&json!(copies), &[long(1_000), long(7)].concat()).unwrap();
+    let far = json!({ "type": "fixed", "name": "F", "namespace": "n".repeat(2_000), "size": 1 });
     let nulls = json!({ "type": "array", "items": "null" });
     let empty = json!({ "type": "map", "values": { "type": "record", "name": "E", "fields": [] } });
     for (schema, block, said) in [
         (&node, vec![], "256 levels"),
         (&listed, [2, 0, 0].repeat(1000), "256 levels"),
         (&wide, vec![], "128 MiB"),
+        (&far, vec![0], "longer than 1024 bytes"),
         (&nulls, [long(i64::MAX), vec![0]].concat(), "128 MiB"),
         (&nulls, [long(i64::MIN), long(0)].concat(), "128 MiB"),
         (&empty, [long(1 << 40), vec![0; 100]].concat(), "cut off"),

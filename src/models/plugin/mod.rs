@@ -48,6 +48,8 @@ use self::process::Running;
 pub use self::protocol::MOST_ANSWER_BYTES;
 use self::protocol::{Question, parse_answer, request_line};
 pub use self::serve::serve;
+use serde_json::Value;
+
 use super::python_json::Json;
 use super::{Format, MessageModel, ModelError};
 
@@ -167,7 +169,14 @@ impl PluginFormat {
             Some(running) => running,
             None => Running::start(&self.program).map_err(PluginFailure::NotStarted)?,
         };
-        let line = running.exchange(request_line(state.questions, question), self.answer_timeout)?;
+        let line = match running.exchange(request_line(state.questions, question), self.answer_timeout) {
+            // What a long message has made of it, and not a fault of its own.
+            Err(PluginFailure::TooLong) => {
+                state.failures -= 1;
+                return Err(PluginFailure::TooLong);
+            }
+            line => line?,
+        };
         let answer = parse_answer(&line, state.questions).map_err(PluginFailure::NoAnswer)?;
         state.failures = 0;
         state.running = Some(running);
@@ -189,7 +198,26 @@ impl Format for PluginFormat {
     }
 
     fn decode_envelope(&self, content: Json) -> Result<Box<dyn MessageModel>, ModelError> {
-        self.ask(&Question::DecodeEnvelope(content.into_value()))
+        let content = content.into_value();
+        if is_deeper(&content, MOST_LEVELS) {
+            return Err(ModelError::structure(
+                &self.name,
+                format!("its content is nested more than {MOST_LEVELS} levels deep"),
+            ));
+        }
+        self.ask(&Question::DecodeEnvelope(content))
+    }
+}
+
+/// Readers of JSON stop somewhere: what a stranger has nested deeper is not asked about, lest it counts as their failure.
+const MOST_LEVELS: usize = 100;
+
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let deeper = |value: &Value| levels == 0 || is_deeper(value, levels - 1);
+    match value {
+        Value::Array(items) => items.iter().any(deeper),
+        Value::Object(members) => members.values().any(deeper),
+        _ => false,
     }
 }
 

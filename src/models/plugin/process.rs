@@ -78,6 +78,12 @@ impl Running {
 
     /// What has ended by itself keeps the status that it ended with.
     fn kill(&mut self) -> io::Result<std::process::ExitStatus> {
+        // Those that a script has started, too; not once it is reaped, when its number may be another's.
+        #[cfg(unix)]
+        if matches!(self.child.try_wait(), Ok(None)) {
+            use rustix::process::{Pid, Signal, kill_process_group};
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
         self.child.kill()?;
         self.child.wait()
     }

@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::sync::OnceCell;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -27,7 +26,7 @@ use super::message::RawMessage;
 use super::packer::{Outgoing, Packer};
 use crate::kafka::admin::ConfigResource;
 use crate::kafka::http::{HttpUrl, Method, ask_as};
-use crate::kafka::{self, Client, HttpError, HttpUrlError, Sasl, StartOffset, Tls};
+use crate::kafka::{self, Client, DEFAULT_MOST_RECORD_BYTES, HttpError, HttpUrlError, StartOffset};
 use crate::models::External;
 
 /// Where the broker says what else there is.
@@ -36,12 +35,14 @@ const METADATA_TOPIC: &str = "sys.metadata";
 const ENDPOINT: &str = "LargeMessageUploadEndpoint";
 /// What the service says after it has taken a message.
 const MOST_REPLY_BYTES: usize = 64 * 1024;
+/// How long the broker may be out of reach when it is asked for the service.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// No topic takes less than this.
 const FITS_EVERYWHERE: usize = 16 * 1024;
 /// The setting of a topic that says how much it takes.
 const LIMIT: &str = "max.message.bytes";
-/// Operators change it now and then.
-const LIMIT_IS_GOOD_FOR: Duration = Duration::from_secs(30 * 60);
+/// Operators change it, and what service there is, now and then.
+const GOOD_FOR: Duration = Duration::from_secs(30 * 60);
 /// What a record and its batch need besides what is in it.
 const OVERHEAD: usize = 70;
 /// A service that is out of reach is asked again after each of these.
@@ -114,32 +115,19 @@ pub(super) fn reads_alike(bytes: &[u8]) -> bool {
 /// The service of one cluster.
 #[derive(Debug)]
 pub(super) struct Store {
+    /// Who asks, and how, is what this client has for its broker.
     client: Client,
     settings: LargeMessages,
-    tls: Tls,
-    login: Option<Sasl>,
-    /// What the broker says, once it was asked.
-    named: OnceCell<Option<HttpUrl>>,
+    /// What the broker says, and when it was asked.
+    named: tokio::sync::Mutex<Option<(Instant, Option<HttpUrl>)>>,
     /// How much topics take, and when that was asked.
     limits: Mutex<HashMap<String, (Instant, usize)>>,
 }
 
 impl Store {
     /// Asks nobody yet.
-    pub(super) fn new(
-        client: Client,
-        settings: LargeMessages,
-        tls: Option<Tls>,
-        login: Option<Sasl>,
-    ) -> Self {
-        Self {
-            client,
-            settings,
-            tls: tls.unwrap_or_default(),
-            login,
-            named: OnceCell::new(),
-            limits: Mutex::default(),
-        }
+    pub(super) fn new(client: Client, settings: LargeMessages) -> Self {
+        Self { client, settings, named: tokio::sync::Mutex::default(), limits: Mutex::default() }
     }
 
     /// Whether messages are fetched.
@@ -148,40 +136,42 @@ impl Store {
     }
 
     /// Whether a message is to be kept elsewhere. Small ones fit everywhere, and nobody is asked.
-    pub(super) async fn is_too_large(
-        &self,
-        topic: &str,
-        message: &Outgoing,
-    ) -> Result<bool, LargeMessageError> {
+    pub(super) async fn is_too_large(&self, topic: &str, message: &Outgoing) -> bool {
         let size = estimated_size(message);
-        Ok(self.settings.keep && size > FITS_EVERYWHERE && size > self.limit(topic).await?)
+        if !self.settings.keep || size <= FITS_EVERYWHERE {
+            return false;
+        }
+        // The producer takes no more, whatever the topic does.
+        size > self.limit(topic).await.min(DEFAULT_MOST_RECORD_BYTES)
     }
 
     /// How large a batch of the topic may be, as far as this user may know.
-    async fn limit(&self, topic: &str) -> Result<usize, LargeMessageError> {
-        let known = |limits: &HashMap<String, (Instant, usize)>| limits.get(topic).copied();
+    async fn limit(&self, topic: &str) -> usize {
         let limits = || self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((asked, limit)) = known(&limits())
-            && asked.elapsed() < LIMIT_IS_GOOD_FOR
+        let known = limits().get(topic).copied();
+        if let Some((asked, limit)) = known
+            && asked.elapsed() < GOOD_FOR
         {
-            return Ok(limit);
+            return limit;
         }
-        let answers = self.client.admin().describe_configs(&[ConfigResource::topic(topic)]).await?;
-        let limit = match answers.into_iter().next() {
-            Some((_, Ok(settings))) => {
+        let topics = [ConfigResource::topic(topic)];
+        let settings = self.client.admin().describe_configs(&topics).await;
+        let settings =
+            settings.and_then(|answers| answers.into_iter().next().map_or(Ok(Vec::new()), |(_, of)| of));
+        let limit = match settings {
+            Ok(settings) => {
                 let setting = settings.iter().find(|setting| setting.name == LIMIT);
                 setting.and_then(|setting| setting.value.as_ref()?.parse().ok()).unwrap_or(usize::MAX)
             }
-            Some((_, Err(kafka::Error::NotAuthorized { .. }))) => {
-                tracing::warn!(topic, "this user may not know how much the topic takes");
+            // Writing to it will say the same.
+            Err(kafka::Error::UnknownTopic { .. }) => return usize::MAX,
+            Err(error) => {
+                tracing::warn!(topic, %error, "how much the topic takes cannot be found out");
                 usize::MAX
             }
-            // Writing to it will say the same.
-            Some((_, Err(kafka::Error::UnknownTopic { .. }))) | None => return Ok(usize::MAX),
-            Some((_, Err(error))) => return Err(error.into()),
         };
         limits().insert(topic.to_owned(), (Instant::now(), limit));
-        Ok(limit)
+        limit
     }
 
     /// The message that this one stands for: where it stood on the topic, and all else as it was sent.
@@ -191,15 +181,17 @@ impl Store {
         external: &External,
     ) -> Result<RawMessage, LargeMessageError> {
         let url: HttpUrl = external.url().parse()?;
-        let ours = self.named().await?.is_some_and(|named| named.same_origin(&url));
+        let ours = self.named().await?.is_some_and(|named: HttpUrl| named.same_origin(&url));
         let host = url.address().host();
         if !ours && !self.settings.hosts.iter().any(|trusted| trusted.eq_ignore_ascii_case(host)) {
             return Err(LargeMessageError::Untrusted { url: url.to_string() });
         }
-        let login = self.login.as_ref().filter(|_| ours);
+        let (tls, login) = self.client.access();
+        let (tls, login) = (tls.unwrap_or_default(), login.filter(|_| ours));
         let mut retries = RETRIES.into_iter();
         let answer = loop {
-            let asked = ask_as(&url, &self.tls, login, &Method::GET, Bytes::new(), self.settings.most_bytes);
+            let asked =
+                ask_as(&url, &tls, login.as_ref(), &Method::GET, Bytes::new(), self.settings.most_bytes);
             match asked.await {
                 Err(error) if error.is_retriable() => match retries.next() {
                     Some(pause) => sleep(pause).await,
@@ -235,7 +227,9 @@ impl Store {
         let key = message.message_key().map(|key| &key[..]);
         let body = document::encode(message.payload(), message.headers(), key)
             .map_err(|source| LargeMessageError::Unkeepable { reason: source.to_string() })?;
-        ask_as(&url, &self.tls, self.login.as_ref(), &Method::POST, body.into(), MOST_REPLY_BYTES).await?;
+        let (tls, login) = self.client.access();
+        let tls = tls.unwrap_or_default();
+        ask_as(&url, &tls, login.as_ref(), &Method::POST, body.into(), MOST_REPLY_BYTES).await?;
         let test = first(TEST).is_some_and(|header| header.value().is_some_and(|value| value == "true"));
         let packer = Packer { sender: packer.sender.clone(), test, form: packer.form };
         let external = External::new(format!("{base}/msg/{}", id.hyphenated()));
@@ -245,18 +239,24 @@ impl Store {
         Ok(Some(stands.placed_as(message)))
     }
 
-    /// The service that the broker names.
-    async fn named(&self) -> Result<Option<&HttpUrl>, LargeMessageError> {
-        let named = self.named.get_or_try_init(|| async {
-            let Some(text) = last_of_metadata(&self.client).await? else { return Ok(None) };
-            let Some(url) = endpoint(&text) else { return Ok(None) };
-            let url: HttpUrl = url.parse()?;
-            if !url.is_encrypted() {
-                tracing::warn!(%url, "the broker names a service for large messages that is reached without TLS");
-            }
-            Ok::<_, LargeMessageError>(Some(url))
-        });
-        Ok(named.await?.as_ref())
+    /// The service that the broker names; asked again after a while, since operators move it.
+    async fn named(&self) -> Result<Option<HttpUrl>, LargeMessageError> {
+        let mut named = self.named.lock().await;
+        if let Some((asked, url)) = named.as_ref()
+            && asked.elapsed() < GOOD_FOR
+        {
+            return Ok(url.clone());
+        }
+        let text = last_of_metadata(&self.client).await?;
+        let url: Option<HttpUrl> = match text.as_deref().and_then(endpoint) {
+            Some(url) => Some(url.parse()?),
+            None => None,
+        };
+        if let Some(url) = url.as_ref().filter(|url| !url.is_encrypted()) {
+            tracing::warn!(%url, "the broker names a service for large messages that is reached without TLS");
+        }
+        *named = Some((Instant::now(), url.clone()));
+        Ok(url)
     }
 }
 
@@ -275,7 +275,7 @@ async fn last_of_metadata(client: &Client) -> Result<Option<Bytes>, kafka::Error
     }
     let consumer =
         client.consumer().topics([METADATA_TOPIC]).start_at(StartOffset::Earliest).stop_at_end(true);
-    let mut consumer = consumer.build().await?;
+    let mut consumer = consumer.give_up_after(Some(PATIENCE)).build().await?;
     let mut last = None;
     while let Some(record) = consumer.next().await? {
         last = record.value;
@@ -333,7 +333,19 @@ pub enum LargeMessageError {
         /// Why.
         reason: String,
     },
-    /// The broker could not be asked for the service, or for what the topic takes.
+    /// The broker could not be asked for the service.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
+}
+
+impl LargeMessageError {
+    /// Whether the same may go well later: the service, or the broker, is out of reach.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_retriable(),
+            Self::Kafka(error) => error.is_retriable(),
+            _ => false,
+        }
+    }
 }
