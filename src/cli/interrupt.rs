@@ -2,8 +2,8 @@
 
 use std::future::pending;
 use std::process;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -39,20 +39,28 @@ impl Interrupt {
     pub(super) fn listen(grace: Duration) -> Self {
         let interrupt = Self::default();
         let heard = interrupt.clone();
+        let (listening, listens) = mpsc::channel();
         thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return;
             };
             runtime.block_on(async {
-                signal().await;
+                let mut signals = Signals::new();
+                // Whoever has gone meanwhile need not know.
+                let _ = listening.send(());
+                signals.next().await;
                 heard.0.heard.store(true, Ordering::Relaxed);
                 heard.0.told.notify_one();
                 sleep(SAME).await;
+                // What came meanwhile is heard no more.
+                signals = Signals::new();
                 // A second one is from somebody who will not wait.
-                let _ = timeout(grace.saturating_sub(SAME), signal()).await;
+                let _ = timeout(grace.saturating_sub(SAME), signals.next()).await;
             });
             process::exit(INTERRUPTED);
         });
+        // A signal that comes from here on is heard. Without a thread there is nobody to hear it, and it ends the program.
+        let _ = listens.recv();
         interrupt
     }
 
@@ -67,23 +75,42 @@ impl Interrupt {
     }
 }
 
+/// The signals that ask a program to end.
 #[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+struct Signals(Option<[tokio::signal::unix::Signal; 2]>);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+            (Ok(interrupt), Ok(terminate)) => Self(Some([interrupt, terminate])),
+            _ => Self(None),
+        }
+    }
+
+    async fn next(&mut self) {
+        let Some([interrupt, terminate]) = &mut self.0 else { return pending().await };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 
+/// The signal that asks a program to end.
 #[cfg(not(unix))]
-async fn signal() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        pending::<()>().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            pending::<()>().await;
+        }
     }
 }
