@@ -8,14 +8,15 @@ import time
 import pytest
 
 ROUNDS = 250
-MESSAGES = 3000
+# So many that none of the lives below comes to the end of them: files are quickly written, commands slowly run.
+FILES = 16_000
+COMMANDS = 3_000
 PADDING = "x" * 2000
 
 
-@pytest.fixture
-def topic(kafka):
+def topic_of(kafka, messages):
     topic = kafka.new_topic(3)
-    kafka.produce(topic, [message(number) for number in range(MESSAGES)], headers={"_format": "json"})
+    kafka.produce(topic, [message(number) for number in range(messages)], headers={"_format": "json"})
     return topic
 
 
@@ -41,17 +42,19 @@ def killed_again_and_again(ours, plain, topic, *options):
 
 
 @pytest.mark.newest_kafka
-def test_stored_files(kafka, ours, plain, topic, tmp_path):
+def test_stored_files(kafka, ours, plain, tmp_path):
+    topic = topic_of(kafka, FILES)
     stored = tmp_path / "stored"
     unfinished = killed_again_and_again(ours, plain, topic, "--output-dir", stored)
     assert unfinished > ROUNDS / 5, "hardly any was killed at work"
     files = [path for path in stored.iterdir() if not path.name.startswith(".")]
     texts = sorted(path.read_text() for path in files)
-    assert texts == sorted(f"{message(number)}\n" for number in range(MESSAGES))
+    assert texts == sorted(f"{message(number)}\n" for number in range(FILES))
 
 
 @pytest.mark.newest_kafka
-def test_commands(kafka, ours, plain, topic, tmp_path):
+def test_commands(kafka, ours, plain, tmp_path):
+    topic = topic_of(kafka, COMMANDS)
     log = tmp_path / "log"
     # A line is far below what a pipe or an append takes in one piece.
     unfinished = killed_again_and_again(
@@ -59,4 +62,4 @@ def test_commands(kafka, ours, plain, topic, tmp_path):
     assert unfinished > ROUNDS / 5, "hardly any was killed at work"
     handled = {tuple(map(int, line.split())) for line in log.read_text().splitlines()}
     sent = {(message.partition(), message.offset()) for message in kafka.read_all(topic)}
-    assert len(sent) == MESSAGES and handled == sent
+    assert len(sent) == COMMANDS and handled == sent
