@@ -85,6 +85,38 @@ async fn what_is_committed_is_seen_and_what_is_aborted_is_not() {
 }
 
 #[tokio::test]
+async fn what_the_coordinator_still_has_open_is_aborted_and_the_same_producer_goes_on() {
+    let target = Target::new().await;
+    let (topic, client, group) = (target.topic(2).await, &target.client, unique("group"));
+    let mut producer = producer(client, &unique("id")).await;
+    for round in 0..4 {
+        let numbers = round * 10..round * 10 + 10;
+        let mut transaction = producer.begin().await.unwrap();
+        for delivery in write(&transaction, &topic, numbers.clone()).await {
+            within("acknowledgement", delivery).await.unwrap();
+        }
+        if round % 2 == 0 {
+            // All that was acknowledged, and nobody has ended it.
+            drop(transaction);
+            continue;
+        }
+        // Offsets are in it, and records that are given up before they are sent.
+        let consumer =
+            reader(client, &topic).group(group.as_str()).auto_commit(None).build().await.unwrap();
+        let offsets = [(TopicPartition::new(topic.as_str(), 0), CommittedOffset::new(1))];
+        transaction.send_offsets(&consumer.group_metadata().unwrap(), &offsets).await.unwrap();
+        write(&transaction, &topic, numbers).await.into_iter().for_each(drop);
+        within("abort", transaction.abort()).await.unwrap();
+        consumer.close().await.unwrap();
+    }
+    let transaction = within("transaction", producer.begin()).await.unwrap();
+    write(&transaction, &topic, 90..95).await.into_iter().for_each(drop);
+    within("commit", transaction.commit()).await.unwrap();
+    assert_committed(client, &topic, 90..95).await;
+    assert_eq!(client.admin().committed_offsets(&group).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn what_comes_later_with_the_same_name_fences_what_was_there() {
     let target = Target::new().await;
     let (topic, client, id) = (target.topic(2).await, &target.client, unique("id"));

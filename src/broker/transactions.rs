@@ -192,11 +192,12 @@ impl Cluster {
                     .get(name)
                     .is_some_and(|transaction| transaction.state == State::Ongoing)
                 {
+                    // As Kafka does: with an epoch that nobody is given, so that whoever had the last is fenced and
+                    // whoever comes asks again.
                     self.end(name, false, true, now)?;
+                    return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
                 }
-                let epoch =
-                    self.transactions.0.get(name).map_or(current.epoch, |transaction| transaction.epoch);
-                match epoch.checked_add(1).filter(|&epoch| epoch < i16::MAX) {
+                match current.epoch.checked_add(1).filter(|&epoch| epoch < i16::MAX) {
                     Some(epoch) => Identity { epoch, ..current },
                     None => Identity { producer_id: self.new_producer_id()?, epoch: 0 },
                 }

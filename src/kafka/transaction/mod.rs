@@ -114,7 +114,10 @@ impl TransactionalProducer {
         &self.coordinator.id
     }
 
-    /// Takes another epoch, which aborts what is open.
+    /// Aborts what is open, and takes another epoch.
+    ///
+    /// In this order: to a coordinator that still has it open, whoever asks for another epoch is a successor, and it fences
+    /// the one that asks by its old epoch.
     async fn renew(&mut self) -> Result<(), TransactionError> {
         self.state = State::InDoubt;
         self.give_up_records().await;
@@ -122,7 +125,20 @@ impl TransactionalProducer {
         let _ = self.producer.take_failure();
         self.producer.end_transaction();
         let known = self.producer.identity();
-        let identity = self.coordinator.init(known).await.map_err(|error| self.refused(error))?;
+        let aborted = match known {
+            Some(known) => self.coordinator.end(known, false).await,
+            None => Ok(None),
+        };
+        let next = match aborted {
+            Ok(next) => next,
+            // Nothing is open, whatever became of it.
+            Err(error) if error.code() == Some(ErrorCode::INVALID_TXN_STATE) => None,
+            Err(error) => return Err(self.refused(error)),
+        };
+        let identity = match next {
+            Some(identity) => identity,
+            None => self.coordinator.init(known).await.map_err(|error| self.refused(error))?,
+        };
         self.producer.take_identity(identity);
         self.state = State::Ready;
         Ok(())
