@@ -251,3 +251,31 @@ def read_until(terminal, pattern):
         assert select.select([terminal], [], [], 60)[0], shown
         shown += os.read(terminal, 4096)
     return shown
+
+
+def write_and_follow(kafka, home, program, count, pause):
+    """Writes numbers to a topic, one after each pause, and follows it: all come. The sockets of both at each of them."""
+    url = Listener(kafka, "sasl_ssl").url(kafka.new_topic())
+    received = home.path / "received"
+    with open(received, "wb") as output:
+        follower = program.start("subscribe", "-p", "-s", "EARLIEST", url, stdout=output)
+        publisher = program.start("publish", url, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        connections = []
+        for number in range(count):
+            publisher.stdin.write(b"%d\n" % number)
+            publisher.stdin.flush()
+            wait_for_lines(received, number + 1)
+            connections.append((sockets(follower), sockets(publisher)))
+            time.sleep(pause)
+        publisher.stdin.close()
+        assert publisher.wait(PATIENCE) == 0
+        interrupt(follower)
+        assert follower.wait(PATIENCE) == 0
+    assert received.read_text().split() == [str(number) for number in range(count)]
+    return connections
+
+
+def sockets(process):
+    """The sockets that a process holds, by numbers that are not used again soon."""
+    descriptors = Path(f"/proc/{process.pid}/fd").iterdir()
+    return frozenset(name for name in map(os.readlink, descriptors) if name.startswith("socket:"))

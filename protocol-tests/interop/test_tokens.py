@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from support import CIRCULAR, PATIENCE, Listener, interrupt, wait_for_lines
-from test_users import sockets
+from support import CIRCULAR, PATIENCE, Listener, interrupt, wait_for_lines, write_and_follow
 from token_server import TokenServer, unsecured_token
 
 pytestmark = [pytest.mark.real_kafka, pytest.mark.newest_kafka]
@@ -42,25 +41,9 @@ def test_tokens_of_an_endpoint_let_both_in(kafka, home, ours, theirs, provider):
 def test_a_token_is_renewed_before_it_ends_and_the_connection_stays(kafka, home, ours, provider):
     provider.lifetime = 10
     add_client(home, kafka, provider)
-    url = Listener(kafka, "sasl_ssl").url(kafka.new_topic())
-    received = home.path / "received"
-    with open(received, "wb") as output:
-        follower = ours.start("subscribe", "-p", "-s", "EARLIEST", url, stdout=output)
-        publisher = ours.start("publish", url, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        connections = []
-        began = time.monotonic()
-        # Two lives of a token and more: the broker ends a connection that outlives its own.
-        for number in range(7):
-            publisher.stdin.write(b"%d\n" % number)
-            publisher.stdin.flush()
-            wait_for_lines(received, number + 1)
-            connections.append((sockets(follower), sockets(publisher)))
-            time.sleep(provider.lifetime / 3)
-        publisher.stdin.close()
-        assert publisher.wait(PATIENCE) == 0
-        interrupt(follower)
-        assert follower.wait(PATIENCE) == 0
-    assert received.read_text().split() == [str(number) for number in range(7)]
+    began = time.monotonic()
+    # Two lives of a token and more: the broker ends a connection that outlives its own.
+    connections = write_and_follow(kafka, home, ours, 7, provider.lifetime / 3)
     # Two programs; each fetches a token when four fifths of the one before are over.
     assert 6 <= provider.given <= 2 * (2 + (time.monotonic() - began) / (0.8 * provider.lifetime))
     kept = set.intersection(*(set(follower) for follower, _ in connections))

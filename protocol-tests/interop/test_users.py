@@ -1,15 +1,11 @@
 """Credentials, SASL mechanisms and what a user may see, on the SASL_SSL listener."""
 
 import csv
-import os
 import re
-import subprocess
-import time
-from pathlib import Path
 
 import pytest
 
-from support import CIRCULAR, PATIENCE, Listener, interrupt, wait_for_lines
+from support import CIRCULAR, Listener, write_and_follow
 
 
 @pytest.mark.parametrize("user", ["hop", "tricky"])
@@ -31,32 +27,10 @@ def test_mechanisms(kafka, home, ours, theirs, mechanism, user):
 @pytest.mark.real_kafka
 def test_a_login_is_renewed_on_the_same_connection_before_it_ends(kafka, home, ours):
     home.add_user(kafka, mechanism="SCRAM-SHA-256")
-    url = Listener(kafka, "sasl_ssl").url(kafka.new_topic())
-    received = home.path / "received"
-    with open(received, "wb") as output:
-        follower = ours.start("subscribe", "-p", "-s", "EARLIEST", url, stdout=output)
-        publisher = ours.start("publish", url, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        connections = []
-        # Three lifetimes of a login: the broker would have ended a connection that let it run out.
-        for number in range(10):
-            publisher.stdin.write(b"%d\n" % number)
-            publisher.stdin.flush()
-            wait_for_lines(received, number + 1)
-            connections.append((sockets(follower), sockets(publisher)))
-            time.sleep(kafka.session_lifetime / 3)
-        publisher.stdin.close()
-        assert publisher.wait(PATIENCE) == 0
-        interrupt(follower)
-        assert follower.wait(PATIENCE) == 0
-    assert received.read_text().split() == [str(number) for number in range(10)]
+    # Three lifetimes of a login: the broker would have ended a connection that let it run out.
+    connections = write_and_follow(kafka, home, ours, 10, kafka.session_lifetime / 3)
     assert connections[0][0] and connections[0][1]
     assert set(connections) == {connections[0]}
-
-
-def sockets(process):
-    """The sockets that a process holds, by numbers that are not used again soon."""
-    descriptors = Path(f"/proc/{process.pid}/fd").iterdir()
-    return frozenset(name for name in map(os.readlink, descriptors) if name.startswith("socket:"))
 
 
 def test_the_mechanism_is_scram_sha_512_unless_said(kafka, home, ours):

@@ -101,8 +101,7 @@ async fn what_the_coordinator_still_has_open_is_aborted_and_the_same_producer_go
             continue;
         }
         // Offsets are in it, and records that are given up before they are sent.
-        let consumer =
-            reader(client, &topic).group(group.as_str()).auto_commit(None).build().await.unwrap();
+        let consumer = reader(client, &topic).group(group.as_str()).auto_commit(None).build().await.unwrap();
         let offsets = [(TopicPartition::new(topic.as_str(), 0), CommittedOffset::new(1))];
         transaction.send_offsets(&consumer.group_metadata().unwrap(), &offsets).await.unwrap();
         write(&transaction, &topic, numbers).await.into_iter().for_each(drop);

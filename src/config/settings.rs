@@ -75,9 +75,7 @@ impl Setting {
             Self::AutomaticOffload => "HOP_AUTOMATIC_OFFLOAD",
         }
     }
-}
 
-impl Setting {
     /// A value of it as a user writes it: true, yes, on or 1; false, no, off or 0.
     ///
     /// # Errors
@@ -251,9 +249,6 @@ fn nearest(name: &str) -> Option<Setting> {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// Nothing says where the file is.
-    #[error(transparent)]
-    NoDirectory(#[from] NoConfigDirectory),
     /// There is no such setting.
     #[error("there is no setting '{name}'; {}", hint(*meant))]
     Unknown {

@@ -303,15 +303,6 @@ impl HttpError {
             Failure::Unsendable | Failure::TooLarge { .. } | Failure::Answer { .. } => false,
         }
     }
-
-    /// The status of an answer that said no.
-    #[must_use]
-    pub fn status_code(&self) -> Option<u16> {
-        match &self.failure {
-            Failure::Status { status, .. } => Some(status.as_u16()),
-            _ => None,
-        }
-    }
 }
 
 fn explanation(said: &str) -> String {

@@ -64,8 +64,8 @@ const RETRIES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LargeMessages {
-    pub(super) fetch: bool,
-    pub(super) keep: bool,
+    fetch: bool,
+    keep: bool,
     hosts: Vec<String>,
     most_bytes: usize,
 }

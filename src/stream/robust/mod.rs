@@ -25,8 +25,8 @@ use crate::kafka::{ALL_CLEAR, ProduceError};
 use crate::models::MessageModel;
 use crate::wire::record::{Compressor, HeaderRef, record_size};
 
-/// Writes messages to one topic, or [another that they name](Outgoing::topic), by way of a journal on disk: each that was accepted is delivered, at least once, even
-/// if the process is killed and started again.
+/// Writes messages to one topic, or [another that they name](Outgoing::topic), by way of a journal on disk: each that was
+/// accepted is delivered, at least once, even if the process is killed and started again.
 ///
 /// ```no_run
 /// # async fn example(alert: hop::models::JsonBlob) -> Result<(), Box<dyn std::error::Error>> {
