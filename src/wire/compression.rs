@@ -7,19 +7,22 @@
 //! | --- | --- | --- |
 //! | gzip | one member | any number of joined members |
 //! | snappy | blocks of 32 KiB in Java's framing (xerial) | the same, and a raw block |
-//! | lz4 | one frame of independent 64 KiB blocks | any number of joined frames; those of old messages with their wrong checksum |
-//! | zstd | one frame | any number of joined frames, with windows up to 128 MiB |
+//! | lz4 | one frame of independent blocks of up to 64 KiB | any number of joined frames; those of old messages with their wrong checksum |
+//! | zstd | one frame | any number of joined frames |
 
 mod compressor;
+mod lz4;
 mod snappy;
+mod zstd;
 
 use std::fmt;
 use std::io::Read;
 use std::str::FromStr;
 
 use flate2::read::MultiGzDecoder;
-use lz4_flex::frame::FrameDecoder;
-use structured_zstd::decoding::StreamingDecoder;
+
+use self::lz4::HeaderChecksum;
+use super::buffers::Buffer;
 
 pub use self::compressor::{Compressor, UnknownCompressor};
 
@@ -117,118 +120,98 @@ pub enum CompressionError {
     },
 }
 
-/// What `data` holds uncompressed, at most `limit` bytes.
+/// Appends to `out` what `data` holds uncompressed, until `out` has `limit` bytes at most.
 ///
 /// # Errors
 ///
 /// [`CompressionError`] where the data is damaged or holds more.
-pub(super) fn decompress(codec: Compression, data: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
+pub(super) fn decompress(
+    codec: Compression,
+    data: &[u8],
+    out: &mut Buffer,
+    limit: usize,
+) -> Result<(), CompressionError> {
     match codec {
-        Compression::None if data.len() > limit => Err(CompressionError::TooLarge { codec, limit }),
-        Compression::None => Ok(data.to_vec()),
-        Compression::Gzip => read_up_to(codec, MultiGzDecoder::new(data), data.len(), limit),
-        Compression::Snappy => snappy::decompress(data, limit),
-        Compression::Lz4 => {
-            let (mut rest, mut out) = (data, Vec::new());
-            // The decoder stops at the end of a frame.
-            while !rest.is_empty() {
-                let (compressed, limit_left) = (rest.len(), limit.saturating_sub(out.len()));
-                let frame = read_up_to(codec, FrameDecoder::new(&mut rest), compressed, limit_left).map_err(
-                    |error| match error {
-                        CompressionError::TooLarge { .. } => CompressionError::TooLarge { codec, limit },
-                        error => error,
-                    },
-                )?;
-                if out.is_empty() {
-                    out = frame;
-                } else {
-                    out.extend_from_slice(&frame);
-                }
-            }
-            Ok(out)
+        Compression::None if data.len() > limit.saturating_sub(out.len()) => {
+            Err(CompressionError::TooLarge { codec, limit })
         }
-        Compression::Zstd => read_up_to(codec, StreamingDecoder::new(data), data.len(), limit),
+        Compression::None => {
+            out.put(data);
+            Ok(())
+        }
+        Compression::Gzip => read_to_end(codec, MultiGzDecoder::new(data), data.len(), out, limit),
+        Compression::Snappy => snappy::decompress(data, out, limit),
+        Compression::Lz4 => lz4::decompress(data, out, limit, HeaderChecksum::Right),
+        Compression::Zstd => zstd::decompress(data, out, limit),
     }
 }
 
-/// As [`decompress`], for messages before record batches: their LZ4 frames carry a wrong header checksum, which was
-/// taken over the magic number too (KAFKA-3160).
+/// As [`decompress`], for messages before record batches, whose LZ4 frames have a wrong header checksum.
 pub(super) fn decompress_legacy(
     codec: Compression,
     data: &[u8],
+    out: &mut Buffer,
     limit: usize,
-) -> Result<Vec<u8>, CompressionError> {
-    if codec != Compression::Lz4 {
-        return decompress(codec, data, limit);
+) -> Result<(), CompressionError> {
+    match codec {
+        Compression::Lz4 => lz4::decompress(data, out, limit, HeaderChecksum::RightOrOld),
+        codec => decompress(codec, data, out, limit),
     }
-    // Magic number, flags and block size; a content size where the flags say so; the checksum.
-    let checksum_at = match data.get(4) {
-        Some(flags) if flags & 0b1000 != 0 => 14,
-        _ => 6,
-    };
-    let (Some(described), Some(_)) = (data.get(4..checksum_at), data.get(checksum_at)) else {
-        return decompress(codec, data, limit);
-    };
-    let right = xxh32_second_byte(described);
-    let mut mended = data.to_vec();
-    if let Some(checksum) = mended.get_mut(checksum_at) {
-        *checksum = right;
-    }
-    decompress(codec, &mended, limit)
 }
 
-fn read_up_to(
+/// How many bytes `compressed` ones probably were: alerts shrink to about a quarter.
+pub(super) fn likely_bytes(compressed: usize) -> usize {
+    compressed.saturating_mul(4)
+}
+
+fn read_to_end(
     codec: Compression,
-    decoder: impl Read,
+    mut decoder: impl Read,
     compressed: usize,
+    out: &mut Buffer,
     limit: usize,
-) -> Result<Vec<u8>, CompressionError> {
-    // Alerts shrink to about a quarter; what is more is made room for as it comes.
-    let mut out = Vec::with_capacity(compressed.saturating_mul(4).min(limit));
-    // One byte more than allowed, to tell the limit from the end.
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    decoder
-        .take(most)
-        .read_to_end(&mut out)
-        .map_err(|error| CompressionError::Damaged { codec, reason: error.to_string() })?;
-    if out.len() > limit { Err(CompressionError::TooLarge { codec, limit }) } else { Ok(out) }
-}
-
-/// The second byte of the xxHash32 with seed 0 of fewer than 16 bytes: the header checksum of an LZ4 frame.
-fn xxh32_second_byte(data: &[u8]) -> u8 {
-    const PRIME_1: u32 = 0x9e37_79b1;
-    const PRIME_2: u32 = 0x85eb_ca77;
-    const PRIME_3: u32 = 0xc2b2_ae3d;
-    const PRIME_4: u32 = 0x27d4_eb2f;
-    const PRIME_5: u32 = 0x1656_67b1;
-    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-    let mut hash = PRIME_5.wrapping_add(length);
-    let (words, bytes) = data.as_chunks::<4>();
-    for word in words {
-        hash = hash.wrapping_add(u32::from_le_bytes(*word).wrapping_mul(PRIME_3));
-        hash = hash.rotate_left(17).wrapping_mul(PRIME_4);
+) -> Result<(), CompressionError> {
+    let mut least = likely_bytes(compressed).max(1);
+    loop {
+        // One byte more than allowed, to tell the limit from the end.
+        let left = limit.saturating_sub(out.len()).saturating_add(1);
+        let room = out.room(least.min(left));
+        let most = room.len().min(left);
+        let count = decoder
+            .read(room.get_mut(..most).unwrap_or_default())
+            .map_err(|error| CompressionError::Damaged { codec, reason: error.to_string() })?;
+        if count == 0 {
+            return Ok(());
+        }
+        if count == left {
+            return Err(CompressionError::TooLarge { codec, limit });
+        }
+        out.advance(count);
+        // What is more is made room for as it comes.
+        least = 1;
     }
-    for &byte in bytes {
-        hash = hash.wrapping_add(u32::from(byte).wrapping_mul(PRIME_5));
-        hash = hash.rotate_left(11).wrapping_mul(PRIME_1);
-    }
-    hash ^= hash >> 15;
-    hash = hash.wrapping_mul(PRIME_2);
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(PRIME_3);
-    hash ^= hash >> 16;
-    let [_, second, ..] = hash.to_le_bytes();
-    second
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use twox_hash::XxHash32;
 
     use super::*;
+    use crate::wire::buffers::Buffers;
 
-    fn compress(codec: Compression, data: &[u8]) -> Result<Vec<u8>, CompressionError> {
-        Compressor::from(codec).compress(data)
+    fn compress(codec: Compression, data: &[u8]) -> Vec<u8> {
+        Compressor::from(codec).compressed(data)
+    }
+
+    fn decompress(codec: Compression, data: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
+        let mut out = Buffers::new(0).take(0);
+        super::decompress(codec, data, &mut out, limit).map(|()| out.written().to_vec())
+    }
+
+    fn decompress_legacy(codec: Compression, data: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
+        let mut out = Buffers::new(0).take(0);
+        super::decompress_legacy(codec, data, &mut out, limit).map(|()| out.written().to_vec())
     }
 
     const ALL: [Compression; 5] =
@@ -246,7 +229,7 @@ mod tests {
         for codec in ALL {
             for bytes in [0, 1, 100, 32 * 1024, 32 * 1024 + 1, 300_000] {
                 let data = alerts(bytes);
-                let compressed = compress(codec, &data).unwrap();
+                let compressed = compress(codec, &data);
                 assert_eq!(decompress(codec, &compressed, bytes).unwrap(), data, "{codec} {bytes}");
                 assert!(
                     codec == Compression::None || bytes < 1000 || compressed.len() < bytes / 2,
@@ -259,7 +242,7 @@ mod tests {
     #[test]
     fn joined_members_and_frames_are_read_to_the_end() {
         for codec in [Compression::Gzip, Compression::Lz4, Compression::Zstd] {
-            let joined = [compress(codec, b"one ").unwrap(), compress(codec, b"two").unwrap()].concat();
+            let joined = [compress(codec, b"one "), compress(codec, b"two")].concat();
             assert_eq!(decompress(codec, &joined, 100).unwrap(), b"one two", "{codec}");
         }
     }
@@ -272,11 +255,18 @@ mod tests {
 
     #[test]
     fn the_wrong_checksum_of_old_lz4_messages_is_read() {
-        let mut old = compress(Compression::Lz4, b"old message").unwrap();
-        assert_eq!(xxh32_second_byte(&old[4..6]), old[6]);
-        old[6] ^= 0xff;
+        let mut old = compress(Compression::Lz4, b"old message");
+        let right = old[6];
+        // Over the magic number too.
+        let [_, wrong, ..] = XxHash32::oneshot(0, &old[..6]).to_le_bytes();
+        old[6] = wrong;
         assert!(decompress(Compression::Lz4, &old, 100).is_err());
-        assert_eq!(decompress_legacy(Compression::Lz4, &old, 100).unwrap(), b"old message");
+        for checksum in [wrong, right] {
+            old[6] = checksum;
+            assert_eq!(decompress_legacy(Compression::Lz4, &old, 100).unwrap(), b"old message");
+        }
+        old[6] = wrong ^ right;
+        assert!(decompress_legacy(Compression::Lz4, &old, 100).is_err());
         for cut in 0..old.len() {
             let _ = decompress_legacy(Compression::Lz4, &old[..cut], 100);
         }
@@ -286,7 +276,7 @@ mod tests {
     fn a_bomb_is_refused() {
         let zeros = vec![0; 50_000_000];
         for codec in ALL {
-            let bomb = compress(codec, &zeros).unwrap();
+            let bomb = compress(codec, &zeros);
             let error = decompress(codec, &bomb, 1_000_000).unwrap_err();
             assert_eq!(error, CompressionError::TooLarge { codec, limit: 1_000_000 });
         }
@@ -315,7 +305,7 @@ mod tests {
         #[test]
         fn damage_never_panics(bytes in 0..2000_usize, at in any::<prop::sample::Index>(), bit in 0..8_u32, cut in any::<prop::sample::Index>()) {
             for codec in ALL {
-                let mut data = compress(codec, &alerts(bytes)).unwrap();
+                let mut data = compress(codec, &alerts(bytes));
                 if !data.is_empty() {
                     let at = at.index(data.len());
                     data[at] ^= 1 << bit;

@@ -9,9 +9,11 @@
 //! - [`layout`]: where the lengths stand in each message, so that none is believed unseen.
 //! - [`api`]: which requests are spoken, in which versions, and what each version brings.
 //! - [`error_code`]: what a broker's codes mean, and what to do about each.
+//! - `buffers`: memory that is used again.
 //! - [`record`]: batches of records, read without copying and written once.
 
 pub mod api;
+pub(crate) mod buffers;
 mod compression;
 pub mod error_code;
 pub mod frame;

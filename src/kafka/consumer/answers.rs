@@ -136,11 +136,15 @@ impl Consumer {
         let whole = answer.code;
         let mut unanswered: HashMap<Index, FetchFrom> =
             asked.iter().map(|from| (from.index, *from)).collect();
+        if answer.partitions.iter().all(|data| data.records.is_empty()) {
+            self.buffers.clear();
+        }
         let mut failure = None;
         for data in answer.partitions {
             let index = self.positions.index(&data.name);
             let Some(from) = index.and_then(|index| unanswered.remove(&index)) else { continue };
-            let batches = Batches::new(data.records.clone(), DecodeLimits::default());
+            let (records, buffers) = (data.records.clone(), self.buffers.clone());
+            let batches = Batches::in_buffers(records, DecodeLimits::default(), buffers);
             let limit = if data.high_watermark >= 0 { data.high_watermark } else { i64::MAX };
             let next = next_offset(&data.records).filter(|&next| next <= limit);
             let fetched = Fetched {

@@ -21,6 +21,10 @@ use crate::kafka::error::Error;
 use crate::kafka::group::{Group, task};
 use crate::kafka::settings::FOREVER;
 use crate::kafka::topic_partition::TopicPartition;
+use crate::wire::buffers::Buffers;
+
+/// What batches are decompressed into waits to be used again, up to so many bytes.
+const MOST_WAITING: usize = 8 * 1024 * 1024;
 
 /// How to read; made by [`Client::consumer`](crate::kafka::Client::consumer).
 ///
@@ -269,6 +273,7 @@ impl ConsumerBuilder {
             asked_for_ids: false,
             listed_at: Instant::now(),
             ready: VecDeque::new(),
+            buffers: Buffers::new(MOST_WAITING),
             events: VecDeque::new(),
             handed: None,
             unpacked: None,

@@ -62,6 +62,7 @@ use super::error::Error;
 use super::group::{CommittedOffset, task};
 use super::metadata::BrokerId;
 use super::topic_partition::TopicPartition;
+use crate::wire::buffers::Buffers;
 use crate::wire::record::{Batches, RecordError};
 
 /// Reads partitions.
@@ -115,6 +116,8 @@ pub struct Consumer {
     /// When topics were last listed, to find those that match a pattern.
     listed_at: Instant,
     ready: VecDeque<Ready>,
+    /// What batches are decompressed into.
+    buffers: Buffers,
     events: VecDeque<ConsumerEvent>,
     /// What the user got last, and has dealt with when they ask for more.
     handed: Option<(TopicPartition, CommittedOffset)>,

@@ -6,10 +6,9 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use flate2::write::GzEncoder;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use structured_zstd::encoding::{CompressionLevel, compress_slice_to_vec};
 
-use super::{Compression, CompressionError, UnknownCompression, snappy};
+use super::{Compression, CompressionError, UnknownCompression, lz4, snappy};
 
 /// A codec and its level. Any [`Compression`] is one, at the codec's usual level.
 ///
@@ -55,37 +54,39 @@ impl Compressor {
         self.level
     }
 
-    /// `data` compressed.
+    /// Appends `data` compressed.
     ///
     /// # Errors
     ///
     /// [`CompressionError::Damaged`] with the codec's words; writing to memory gives it no reason to fail.
-    pub(in crate::wire) fn compress(self, data: &[u8]) -> Result<Vec<u8>, CompressionError> {
+    pub(in crate::wire) fn compress(self, data: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError> {
         let Self { codec, level } = self;
-        let failed =
-            |error: &dyn fmt::Display| CompressionError::Damaged { codec, reason: error.to_string() };
         match codec {
-            Compression::None => Ok(data.to_vec()),
+            Compression::None => out.extend_from_slice(data),
             Compression::Gzip => {
                 let level = level.and_then(|level| level.try_into().ok());
                 let level = level.map_or_else(flate2::Compression::default, flate2::Compression::new);
-                let mut encoder = GzEncoder::new(Vec::new(), level);
-                encoder.write_all(data).and_then(|()| encoder.finish()).map_err(|error| failed(&error))
+                let mut encoder = GzEncoder::new(out, level);
+                encoder
+                    .write_all(data)
+                    .and_then(|()| encoder.try_finish())
+                    .map_err(|error| CompressionError::Damaged { codec, reason: error.to_string() })?;
             }
-            Compression::Snappy => snappy::compress(data),
-            Compression::Lz4 => {
-                // What Kafka's own clients write, and all of them read.
-                let frame =
-                    FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
-                let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
-                encoder.write_all(data).map_err(|error| failed(&error))?;
-                encoder.finish().map_err(|error| failed(&error))
-            }
+            Compression::Snappy => snappy::compress(data, out)?,
+            Compression::Lz4 => lz4::compress(data, out)?,
             Compression::Zstd => {
                 let level = level.map_or(CompressionLevel::Fastest, CompressionLevel::from_level);
-                Ok(compress_slice_to_vec(data, level))
+                out.extend_from_slice(&compress_slice_to_vec(data, level));
             }
         }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(in crate::wire) fn compressed(self, data: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.compress(data, &mut out).expect("memory to write to");
+        out
     }
 }
 
@@ -157,6 +158,7 @@ fn there_are(codec: Compression) -> String {
 mod tests {
     use super::super::decompress;
     use super::*;
+    use crate::wire::buffers::Buffers;
 
     #[test]
     fn names_and_levels_are_read_as_they_are_written() {
@@ -190,8 +192,10 @@ mod tests {
             let sizes: Vec<usize> = levels
                 .into_iter()
                 .map(|level| {
-                    let compressed = Compressor::at_level(codec, level).unwrap().compress(&data).unwrap();
-                    assert_eq!(decompress(codec, &compressed, data.len()).unwrap(), data, "{codec} {level}");
+                    let mut out = Buffers::new(0).take(0);
+                    let compressed = Compressor::at_level(codec, level).unwrap().compressed(&data);
+                    decompress(codec, &compressed, &mut out, data.len()).unwrap();
+                    assert!(out.written() == data, "{codec} {level}");
                     compressed.len()
                 })
                 .collect();

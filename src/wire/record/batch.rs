@@ -6,7 +6,8 @@ use super::legacy::{self, LegacyBatch};
 use super::reader::Reader;
 use super::records::V2Records;
 use super::{Compression, DecodeLimits, RecordError, Records};
-use crate::wire::compression::decompress;
+use crate::wire::buffers::Buffers;
+use crate::wire::compression::{decompress, likely_bytes};
 
 /// Offset, length, and up to the format version: what is the same in every format.
 const COMMON_BYTES: usize = 17;
@@ -31,12 +32,18 @@ const CONTROL_BIT: i16 = 1 << 5;
 pub struct Batches {
     rest: Bytes,
     limits: DecodeLimits,
+    buffers: Buffers,
 }
 
 impl Batches {
     /// The batches in `records`, as they stand in a fetch answer or a log segment.
     pub fn new(records: Bytes, limits: DecodeLimits) -> Self {
-        Self { rest: records, limits }
+        Self::in_buffers(records, limits, Buffers::new(0))
+    }
+
+    /// The same, decompressed into buffers that are used again.
+    pub(crate) fn in_buffers(records: Bytes, limits: DecodeLimits, buffers: Buffers) -> Self {
+        Self { rest: records, limits, buffers }
     }
 
     /// Whether there is a batch to come, which may be one that cannot be read.
@@ -54,7 +61,7 @@ impl Iterator for Batches {
                 self.rest.clear();
                 None
             }
-            Ok(Some(length)) => Some(Batch::decode(self.rest.split_to(length), self.limits)),
+            Ok(Some(length)) => Some(Batch::decode(self.rest.split_to(length), self.limits, &self.buffers)),
             Err(error) => {
                 self.rest.clear();
                 Some(Err(error))
@@ -143,11 +150,11 @@ pub(super) struct BatchHeader {
 
 impl Batch {
     /// Reads a batch that is whole, checks its checksum and decompresses it.
-    fn decode(bytes: Bytes, limits: DecodeLimits) -> Result<Self, RecordError> {
+    fn decode(bytes: Bytes, limits: DecodeLimits, buffers: &Buffers) -> Result<Self, RecordError> {
         match bytes.get(16) {
-            Some(2) => Self::decode_v2(bytes, limits),
+            Some(2) => Self::decode_v2(bytes, limits, buffers),
             Some(0 | 1) => {
-                let (header, batch) = legacy::decode(bytes, limits)?;
+                let (header, batch) = legacy::decode(bytes, limits, buffers)?;
                 Ok(Self { header, kind: Kind::Legacy(batch) })
             }
             version => Err(RecordError::Unknown {
@@ -157,7 +164,7 @@ impl Batch {
         }
     }
 
-    fn decode_v2(mut bytes: Bytes, limits: DecodeLimits) -> Result<Self, RecordError> {
+    fn decode_v2(mut bytes: Bytes, limits: DecodeLimits, buffers: &Buffers) -> Result<Self, RecordError> {
         let mut reader = Reader::new(&bytes);
         let base_offset = reader.i64("a batch's offset")?;
         let _length = reader.i32("a batch's length")?;
@@ -190,7 +197,11 @@ impl Batch {
         bytes.advance(HEADER_BYTES);
         let records = match compression {
             Compression::None => bytes,
-            codec => Bytes::from(decompress(codec, &bytes, limits.decompressed_bytes)?),
+            codec => {
+                let mut out = buffers.take(likely_bytes(bytes.len()));
+                decompress(codec, &bytes, &mut out, limits.decompressed_bytes)?;
+                out.freeze()
+            }
         };
         let most = records.len() / LEAST_RECORD_BYTES;
         if usize::try_from(count).map_or(true, |count| count > most) {

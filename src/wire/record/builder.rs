@@ -156,21 +156,23 @@ impl BatchBuilder {
             self.buffer.put_bytes(0, HEADER_BYTES);
         }
         let mut written = Compression::None;
+        let mut batch = self.buffer;
         if self.compressor.codec() != Compression::None {
-            let records = self.buffer.get(HEADER_BYTES..).unwrap_or_default();
-            let compressed = self.compressor.compress(records)?;
-            if compressed.len() < records.len() {
-                self.buffer.truncate(HEADER_BYTES);
-                self.buffer.put_slice(&compressed);
+            let records = batch.get(HEADER_BYTES..).unwrap_or_default();
+            let mut compressed = Vec::with_capacity(HEADER_BYTES.saturating_add(records.len() / 2));
+            compressed.resize(HEADER_BYTES, 0);
+            self.compressor.compress(records, &mut compressed)?;
+            if compressed.len() < batch.len() {
+                batch = BytesMut::from(Bytes::from(compressed));
                 written = self.compressor.codec();
             }
         }
         let transactional = if stamp.transactional { TRANSACTIONAL_BIT } else { 0 };
-        let length = self.buffer.len().saturating_sub(LENGTH_END);
+        let length = batch.len().saturating_sub(LENGTH_END);
         let length = i32::try_from(length).map_err(|_| RecordError::TooLarge)?;
 
         // Every place is inside of the header, which is there. The base offset is 0, the leader epoch unknown.
-        let mut header = HeaderWriter(&mut self.buffer);
+        let mut header = HeaderWriter(&mut batch);
         header.put(LENGTH_AT, length.to_be_bytes());
         header.put(LENGTH_END, (-1_i32).to_be_bytes());
         header.put(LENGTH_END.saturating_add(4), VERSION.to_be_bytes());
@@ -180,7 +182,7 @@ impl BatchBuilder {
         header.put(MAX_TIMESTAMP_AT, self.max_timestamp.to_be_bytes());
         header.put(COUNT_AT, self.count.to_be_bytes());
         header.stamp(stamp);
-        Ok(self.buffer.freeze())
+        Ok(batch.freeze())
     }
 
     /// How many records it holds.

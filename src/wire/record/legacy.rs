@@ -10,7 +10,8 @@ use bytes::Bytes;
 use super::batch::BatchHeader;
 use super::reader::Reader;
 use super::{Compression, DecodeLimits, Record, RecordError};
-use crate::wire::compression::decompress_legacy;
+use crate::wire::buffers::Buffers;
+use crate::wire::compression::{decompress_legacy, likely_bytes};
 
 const COMPRESSION_BITS: i8 = 0b111;
 const APPEND_TIME_BIT: i8 = 1 << 3;
@@ -34,7 +35,11 @@ pub(super) struct LegacyRecords<'a> {
 }
 
 /// Reads a message that is whole.
-pub(super) fn decode(bytes: Bytes, limits: DecodeLimits) -> Result<(BatchHeader, LegacyBatch), RecordError> {
+pub(super) fn decode(
+    bytes: Bytes,
+    limits: DecodeLimits,
+    buffers: &Buffers,
+) -> Result<(BatchHeader, LegacyBatch), RecordError> {
     let outer = Message::read(&mut Reader::new(&bytes))?;
     let codec = i16::from(outer.attributes & COMPRESSION_BITS);
     let compression = Compression::from_id(codec)
@@ -54,7 +59,9 @@ pub(super) fn decode(bytes: Bytes, limits: DecodeLimits) -> Result<(BatchHeader,
         codec => {
             let value =
                 outer.value.ok_or(RecordError::Truncated { field: "a compressed message's value" })?;
-            Bytes::from(decompress_legacy(codec, value, limits.decompressed_bytes)?)
+            let mut out = buffers.take(likely_bytes(value.len()));
+            decompress_legacy(codec, value, &mut out, limits.decompressed_bytes)?;
+            out.freeze()
         }
     };
 
@@ -245,7 +252,7 @@ mod tests {
                 [message(a, version, 0, 10, None, Some(b"a")), message(b, version, 0, 11, None, Some(b"b"))]
                     .concat()
             };
-            let relative = Compressor::from(codec).compress(&inner(1, [0, 2])).unwrap();
+            let relative = Compressor::from(codec).compressed(&inner(1, [0, 2]));
             let wrapped = message(42, 1, attributes, 11, None, Some(&relative));
             assert_eq!(
                 read(&wrapped),
@@ -253,7 +260,7 @@ mod tests {
                 "{codec}"
             );
 
-            let absolute = Compressor::from(codec).compress(&inner(0, [41, 42])).unwrap();
+            let absolute = Compressor::from(codec).compressed(&inner(0, [41, 42]));
             let wrapped = message(42, 0, attributes, 0, None, Some(&absolute));
             assert_eq!(
                 read(&wrapped),
@@ -276,8 +283,7 @@ mod tests {
         assert!(matches!(error(message(5, 1, 4, 0, None, Some(b""))), RecordError::Unknown { .. }));
         assert!(matches!(error(message(5, 1, 1, 0, None, None)), RecordError::Truncated { .. }));
         assert!(matches!(error(message(-1, 1, 0, 0, None, None)), RecordError::Impossible { .. }));
-        let nested =
-            Compressor::from(Compression::Gzip).compress(&message(0, 1, 1, 0, None, Some(b"x"))).unwrap();
+        let nested = Compressor::from(Compression::Gzip).compressed(&message(0, 1, 1, 0, None, Some(b"x")));
         assert!(matches!(error(message(5, 1, 1, 0, None, Some(&nested))), RecordError::Impossible { .. }));
     }
 
@@ -285,7 +291,7 @@ mod tests {
         #[test]
         fn damage_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<prop::sample::Index>()) {
             let inner = message(0, 1, 0, 1, Some(b"k"), Some(b"v"));
-            let wrapped = Compressor::from(Compression::Gzip).compress(&inner).unwrap();
+            let wrapped = Compressor::from(Compression::Gzip).compressed(&inner);
             let mut bytes = [message(5, 0, 0, 0, None, Some(b"a")), message(6, 1, 1, 0, None, Some(&wrapped))].concat();
             let at = at.index(bytes.len());
             bytes[at] = byte;
