@@ -15,8 +15,7 @@ const MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
 const WRITTEN_FLAGS: u8 = 0b0110_0000;
 /// Blocks of up to 64 KiB.
 const WRITTEN_BLOCKS: u8 = 4 << 4;
-/// What the encoder's small table reaches: less than the 64 KiB that a block may have, and faster.
-const BLOCK_BYTES: usize = 0xfffe;
+const BLOCK_BYTES: usize = 64 * 1024;
 
 const VERSION_BITS: u8 = 0b1100_0000;
 const VERSION: u8 = 0b0100_0000;
@@ -138,7 +137,8 @@ pub(super) fn compress(data: &[u8], out: &mut Vec<u8>) -> Result<(), Compression
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&descriptor);
     out.push(second_byte(&descriptor, descriptor.len()));
-    let mut table = CompressTable::small();
+    // The small one hashes fewer bytes: what it finds is shorter.
+    let mut table = CompressTable::large();
     for block in data.chunks(BLOCK_BYTES) {
         let prefix_at = out.len();
         let block_at = prefix_at.saturating_add(4);

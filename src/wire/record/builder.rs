@@ -159,7 +159,9 @@ impl BatchBuilder {
         let mut batch = self.buffer;
         if self.compressor.codec() != Compression::None {
             let records = batch.get(HEADER_BYTES..).unwrap_or_default();
-            let mut compressed = Vec::with_capacity(HEADER_BYTES.saturating_add(records.len() / 2));
+            // What is not smaller is not kept; codecs want a little more room than they fill.
+            let room = records.len().saturating_add(records.len() / 8);
+            let mut compressed = Vec::with_capacity(HEADER_BYTES.saturating_add(room));
             compressed.resize(HEADER_BYTES, 0);
             self.compressor.compress(records, &mut compressed)?;
             if compressed.len() < batch.len() {
