@@ -15,6 +15,8 @@ const RECORDS: usize = 1_000_000;
 const PARTITIONS: usize = 6;
 /// Every node is killed at least once.
 const KILLS: usize = 3;
+/// Of leaders, one after the other, behind each kill.
+const MOVES: usize = 3;
 /// As many records are handed in at a time, and so often: a million takes longer than three kills.
 const AT_A_TIME: usize = 1_000;
 const EVERY: Duration = Duration::from_millis(40);
@@ -62,9 +64,11 @@ async fn unrest(cluster: &Cluster, topic: &str, is_calm: &AtomicBool) {
         kills += 1;
         cluster.operate(&["start-node", &node]).await;
         all_in_sync(cluster, topic).await;
-        // To the node that has lost all of its partitions.
-        let partition = (kills % PARTITIONS).to_string();
-        cluster.operate(&["move-leader", topic, &partition, &node]).await;
+        // To the node that has lost all of its partitions; a move takes a second or two.
+        for step in 0..MOVES {
+            let partition = ((kills + step) % PARTITIONS).to_string();
+            cluster.operate(&["move-leader", topic, &partition, &node]).await;
+        }
     }
 }
 
