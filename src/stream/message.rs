@@ -65,6 +65,14 @@ impl Message {
     }
 }
 
+/// Room is made for no more headers than this on a record's word alone.
+const MOST_EXPECTED_HEADERS: usize = 16;
+
+/// Names that nearly every message has need not be counted as views of its batch.
+fn known_name(name: &[u8]) -> Option<&'static [u8]> {
+    [ID, SENDER, FORMAT].into_iter().map(str::as_bytes).find(|known| *known == name)
+}
+
 /// A message whose payload has not been read.
 ///
 /// Payload, key and headers are views of the batch that they came in: keeping one of them keeps the whole batch in
@@ -79,10 +87,12 @@ impl RawMessage {
     /// Takes a record over without copying it.
     pub(super) fn from_record(batch: &FetchedBatch, record: &Record<'_>) -> Result<Self, RecordError> {
         let slice = |part: &[u8]| batch.slice(part);
-        let headers = record
-            .headers()
-            .map(|header| header.map(|header| Header::new(slice(header.key), header.value.map(&slice))))
-            .collect::<Result<_, _>>()?;
+        let mut headers = Vec::with_capacity(record.header_count().min(MOST_EXPECTED_HEADERS));
+        for header in record.headers() {
+            let header = header?;
+            let name = known_name(header.key).map_or_else(|| slice(header.key), Bytes::from_static);
+            headers.push(Header::new(name, header.value.map(&slice)));
+        }
         Ok(Self {
             metadata: Metadata {
                 topic: Arc::clone(batch.topic()),
@@ -91,7 +101,7 @@ impl RawMessage {
                 timestamp: record.timestamp,
                 timestamp_type: batch.timestamp_type(),
                 key: record.key.map(&slice),
-                headers,
+                headers: headers.into_iter().collect(),
             },
             payload: record.value.map(&slice),
         })

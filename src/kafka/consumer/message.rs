@@ -36,15 +36,16 @@ pub struct ConsumedRecord {
 impl ConsumedRecord {
     fn new(batch: &FetchedBatch, record: &Record<'_>) -> Result<Self, Error> {
         let slice = |part: &[u8]| batch.slice(part);
-        let headers = record.headers().map(|header| {
+        let mut headers = Vec::with_capacity(record.header_count().min(MOST_EXPECTED_HEADERS));
+        for header in record.headers() {
             let header = header.map_err(|source| Error::Damaged {
                 topic: batch.topic().to_string(),
                 partition: batch.partition(),
                 offset: record.offset,
                 source,
             })?;
-            Ok((slice(header.key), header.value.map(slice)))
-        });
+            headers.push((slice(header.key), header.value.map(slice)));
+        }
         Ok(Self {
             topic: Arc::clone(batch.topic()),
             partition: batch.partition(),
@@ -53,10 +54,13 @@ impl ConsumedRecord {
             timestamp_type: batch.timestamp_type(),
             key: record.key.map(slice),
             value: record.value.map(slice),
-            headers: headers.collect::<Result<_, Error>>()?,
+            headers,
         })
     }
 }
+
+/// Room is made for no more headers than this on a record's word alone.
+const MOST_EXPECTED_HEADERS: usize = 16;
 
 /// How many records are taken from a batch at a time: enough to make the taking cheap, and few enough that a batch of
 /// very many tiny records does not become very many owned ones in memory.

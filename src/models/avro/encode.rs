@@ -1,7 +1,8 @@
 //! Values into bytes, as a schema has them.
 //!
-//! Of a union the first branch that takes the value is chosen; of records, the one with most fields of it. A whole number
-//! becomes a float only where no branch has whole numbers. A record's field that the value lacks is its default, or null.
+//! Of a union the first branch is chosen that takes the value as it is. If none does, a whole number may become a float,
+//! and of records the one with most fields of the value is taken, and then with fewest others. A record's field that the
+//! value lacks is its default, or null.
 
 use super::schema::{Field, Kind, Schema};
 use super::value::AvroValue;
@@ -22,8 +23,21 @@ pub(super) struct Encoder<'a> {
     out: Vec<u8>,
     steps: usize,
     depth: usize,
-    /// Whether a whole number is no float, and a double none of 32 bits.
+    /// Whether a whole number is no float, a double none of 32 bits, and a record one of just these fields.
     is_exact: bool,
+}
+
+/// How well a record takes a value: the less of either, the first before the second, the better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Fit {
+    /// Fields of the value that the record has not.
+    missing: usize,
+    /// Fields of the record that the value has not.
+    lacking: usize,
+}
+
+impl Fit {
+    const PERFECT: Self = Self { missing: 0, lacking: 0 };
 }
 
 impl<'a> Encoder<'a> {
@@ -102,6 +116,10 @@ impl<'a> Encoder<'a> {
                 self.length(0);
             }
             (Kind::Record(fields), AvroValue::Map(values)) => {
+                let has = |field: &Field| values.contains_key(&field.name);
+                if self.is_exact && !(fields.len() == values.len() && fields.iter().all(has)) {
+                    return Err("the schema asks for a record with other fields".to_owned());
+                }
                 for field in fields {
                     let written = match values.get(&field.name) {
                         Some(value) => self.value(field.node, value),
@@ -138,7 +156,7 @@ impl<'a> Encoder<'a> {
                 break;
             }
             self.is_exact = is_exact;
-            let mut best: Option<(usize, Vec<u8>)> = None;
+            let mut best: Option<(Fit, Vec<u8>)> = None;
             for (branch, at) in branches.iter().enumerate() {
                 self.length(branch);
                 if self.value(*at, value).is_err() {
@@ -147,11 +165,12 @@ impl<'a> Encoder<'a> {
                     continue;
                 }
                 let bytes = self.out.split_off(start);
-                let (fields, all) = self.shared_fields(*at, value)?;
-                if best.as_ref().is_none_or(|(most, _)| fields > *most) {
-                    best = Some((fields, bytes));
+                let fit = self.fit(*at, value)?;
+                let is_perfect = fit == Fit::PERFECT;
+                if best.as_ref().is_none_or(|(best, _)| fit < *best) {
+                    best = Some((fit, bytes));
                 }
-                if fields == all {
+                if is_perfect {
                     break;
                 }
             }
@@ -164,14 +183,13 @@ impl<'a> Encoder<'a> {
         Err(format!("no branch of a union takes {}", value.kind()))
     }
 
-    /// How many fields of a record the value has, and how many it could have at most. A map has them all.
-    fn shared_fields(&self, at: usize, value: &AvroValue) -> Result<(usize, usize), String> {
-        let AvroValue::Map(values) = value else { return Ok((0, 0)) };
-        let shared = match &self.schema.node(at)?.kind {
-            Kind::Record(fields) => fields.iter().filter(|field| values.contains_key(&field.name)).count(),
-            _ => values.len(),
+    /// A map has all fields of a value, and no others.
+    fn fit(&self, at: usize, value: &AvroValue) -> Result<Fit, String> {
+        let (AvroValue::Map(values), Kind::Record(fields)) = (value, &self.schema.node(at)?.kind) else {
+            return Ok(Fit::PERFECT);
         };
-        Ok((shared, values.len()))
+        let shared = fields.iter().filter(|field| values.contains_key(&field.name)).count();
+        Ok(Fit { missing: values.len().saturating_sub(shared), lacking: fields.len().saturating_sub(shared) })
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

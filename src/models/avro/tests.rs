@@ -378,6 +378,18 @@ fn values() -> impl Strategy<Value = AvroValue> {
     })
 }
 
+#[test]
+fn of_records_that_take_a_value_that_without_other_fields_is_chosen() {
+    let record = |json| AvroValue::try_from(json).unwrap();
+    for records in [
+        [record(json!({ "c": {}, "a": null })), record(json!({ "c": {} }))],
+        [record(json!({ "c": {} })), record(json!({ "c": {}, "a": null }))],
+    ] {
+        let payload = AvroBlob::of_records(records.to_vec()).serialize(WireForm::Json).unwrap();
+        assert_eq!(AvroBlob::decode(&payload).unwrap().records(), &records[..]);
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_sent_arrives(records in prop::collection::vec(values(), 0..4)) {
