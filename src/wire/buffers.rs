@@ -18,7 +18,7 @@ const LEAST_BYTES: usize = 16 * 1024;
 /// A shelf of buffers that are to be used again. Clones are the same shelf.
 #[derive(Clone)]
 pub(crate) struct Buffers {
-    shelf: Arc<Shelf>,
+    shelf: Option<Arc<Shelf>>,
 }
 
 struct Shelf {
@@ -27,33 +27,35 @@ struct Shelf {
 }
 
 impl Buffers {
+    /// No shelf: nothing is used again.
+    pub(crate) const NONE: Self = Self { shelf: None };
+
     /// A shelf on which no more than so many bytes wait.
     pub(crate) fn new(most_bytes: usize) -> Self {
-        Self { shelf: Arc::new(Shelf { waiting: Mutex::default(), most_bytes }) }
+        Self { shelf: Some(Arc::new(Shelf { waiting: Mutex::default(), most_bytes })) }
     }
 
     /// An empty buffer, which probably is to hold `likely` bytes. There may be room already, and it grows.
     pub(crate) fn take(&self, likely: usize) -> Buffer {
-        Buffer {
-            bytes: self.shelf.take(likely).unwrap_or_default(),
-            length: 0,
-            shelf: Arc::downgrade(&self.shelf),
-        }
+        let (bytes, shelf) = match &self.shelf {
+            Some(shelf) => (shelf.take(likely), Arc::downgrade(shelf)),
+            None => (None, Weak::new()),
+        };
+        Buffer { bytes: bytes.unwrap_or_default(), length: 0, shelf }
     }
 
     /// Gives what waits back to the system.
     pub(crate) fn clear(&self) {
-        drop(std::mem::take(&mut *self.shelf.lock()));
+        if let Some(shelf) = &self.shelf {
+            drop(std::mem::take(&mut *shelf.lock()));
+        }
     }
 }
 
 impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sizes: Vec<usize> = self.shelf.lock().iter().map(Vec::len).collect();
-        f.debug_struct("Buffers")
-            .field("waiting", &sizes)
-            .field("most_bytes", &self.shelf.most_bytes)
-            .finish()
+        let waiting = |shelf: &Arc<Shelf>| shelf.lock().iter().map(Vec::len).collect::<Vec<_>>();
+        f.debug_struct("Buffers").field("waiting", &self.shelf.as_ref().map(waiting)).finish()
     }
 }
 
@@ -178,7 +180,7 @@ mod tests {
     }
 
     fn waiting(buffers: &Buffers) -> Vec<usize> {
-        buffers.shelf.lock().iter().map(Vec::len).collect()
+        buffers.shelf.as_ref().unwrap().lock().iter().map(Vec::len).collect()
     }
 
     #[test]
@@ -210,9 +212,10 @@ mod tests {
         let buffers = Buffers::new(250_000);
         drop([100_000, 120_000, 90_000].map(|bytes| filled(&buffers, bytes)));
         assert_eq!(waiting(&buffers), [120_000, 90_000]);
-        drop(filled(&Buffers::new(0), 100_000));
+        drop(filled(&Buffers::NONE, 100_000));
         drop([300_000, LEAST_BYTES - 1].map(|bytes| {
-            let mut buffer = Buffer { bytes: Vec::new(), length: 0, shelf: Arc::downgrade(&buffers.shelf) };
+            let shelf = Arc::downgrade(buffers.shelf.as_ref().unwrap());
+            let mut buffer = Buffer { bytes: Vec::new(), length: 0, shelf };
             buffer.put(&vec![1; bytes]);
             buffer
         }));

@@ -205,12 +205,12 @@ mod tests {
     }
 
     fn decompress(codec: Compression, data: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
-        let mut out = Buffers::new(0).take(0);
+        let mut out = Buffers::NONE.take(0);
         super::decompress(codec, data, &mut out, limit).map(|()| out.written().to_vec())
     }
 
     fn decompress_legacy(codec: Compression, data: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
-        let mut out = Buffers::new(0).take(0);
+        let mut out = Buffers::NONE.take(0);
         super::decompress_legacy(codec, data, &mut out, limit).map(|()| out.written().to_vec())
     }
 

@@ -192,7 +192,7 @@ mod tests {
             let sizes: Vec<usize> = levels
                 .into_iter()
                 .map(|level| {
-                    let mut out = Buffers::new(0).take(0);
+                    let mut out = Buffers::NONE.take(0);
                     let compressed = Compressor::at_level(codec, level).unwrap().compressed(&data);
                     decompress(codec, &compressed, &mut out, data.len()).unwrap();
                     assert!(out.written() == data, "{codec} {level}");

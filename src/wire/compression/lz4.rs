@@ -205,7 +205,7 @@ mod tests {
     use crate::wire::buffers::Buffers;
 
     fn decompressed(data: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
-        let mut out = Buffers::new(0).take(0);
+        let mut out = Buffers::NONE.take(0);
         decompress(data, &mut out, limit, HeaderChecksum::Right).map(|()| out.written().to_vec())
     }
 

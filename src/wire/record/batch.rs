@@ -38,7 +38,7 @@ pub struct Batches {
 impl Batches {
     /// The batches in `records`, as they stand in a fetch answer or a log segment.
     pub fn new(records: Bytes, limits: DecodeLimits) -> Self {
-        Self::in_buffers(records, limits, Buffers::new(0))
+        Self::in_buffers(records, limits, Buffers::NONE)
     }
 
     /// The same, decompressed into buffers that are used again.
