@@ -47,14 +47,11 @@ impl FrameReader {
     /// The next frame without its length prefix. Cancel safe.
     pub(super) async fn next<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Result<Bytes, ReadError> {
         loop {
+            if let Some((frame, _)) = self.large.take_if(|(frame, length)| frame.len() >= *length) {
+                return Ok(frame.freeze());
+            }
             let read = if let Some((frame, length)) = &mut self.large {
                 let missing = length.saturating_sub(frame.len());
-                if missing == 0 {
-                    if let Some((frame, _)) = self.large.take() {
-                        return Ok(frame.freeze());
-                    }
-                    continue;
-                }
                 let room = frame.room(missing.min(READ_STEP.max(frame.len())));
                 let most = missing.min(room.len());
                 let read = stream.read(room.get_mut(..most).unwrap_or_default()).await;

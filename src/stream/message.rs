@@ -65,9 +65,6 @@ impl Message {
     }
 }
 
-/// Room is made for no more headers than this on a record's word alone.
-const MOST_EXPECTED_HEADERS: usize = 16;
-
 /// Names that nearly every message has need not be counted as views of its batch.
 fn known_name(name: &[u8]) -> Option<&'static [u8]> {
     [ID, SENDER, FORMAT].into_iter().map(str::as_bytes).find(|known| *known == name)
@@ -87,7 +84,7 @@ impl RawMessage {
     /// Takes a record over without copying it.
     pub(super) fn from_record(batch: &FetchedBatch, record: &Record<'_>) -> Result<Self, RecordError> {
         let slice = |part: &[u8]| batch.slice(part);
-        let mut headers = Vec::with_capacity(record.header_count().min(MOST_EXPECTED_HEADERS));
+        let mut headers = Vec::with_capacity(record.likely_headers());
         for header in record.headers() {
             let header = header?;
             let name = known_name(header.key).map_or_else(|| slice(header.key), Bytes::from_static);

@@ -36,7 +36,7 @@ pub struct ConsumedRecord {
 impl ConsumedRecord {
     fn new(batch: &FetchedBatch, record: &Record<'_>) -> Result<Self, Error> {
         let slice = |part: &[u8]| batch.slice(part);
-        let mut headers = Vec::with_capacity(record.header_count().min(MOST_EXPECTED_HEADERS));
+        let mut headers = Vec::with_capacity(record.likely_headers());
         for header in record.headers() {
             let header = header.map_err(|source| Error::Damaged {
                 topic: batch.topic().to_string(),
@@ -58,9 +58,6 @@ impl ConsumedRecord {
         })
     }
 }
-
-/// Room is made for no more headers than this on a record's word alone.
-const MOST_EXPECTED_HEADERS: usize = 16;
 
 /// How many records are taken from a batch at a time: enough to make the taking cheap, and few enough that a batch of
 /// very many tiny records does not become very many owned ones in memory.

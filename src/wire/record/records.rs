@@ -4,6 +4,9 @@ use super::RecordError;
 use super::legacy::LegacyRecords;
 use super::reader::Reader;
 
+/// What more headers than this take is found out as they are read.
+const MOST_LIKELY_HEADERS: usize = 16;
+
 /// One record. All that it holds is borrowed from its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -30,6 +33,11 @@ impl<'a> Record<'a> {
     /// How many headers there are said to be.
     pub fn header_count(&self) -> usize {
         self.header_count
+    }
+
+    /// For how many headers to make room, on the record's word alone.
+    pub(crate) fn likely_headers(&self) -> usize {
+        self.header_count.min(MOST_LIKELY_HEADERS)
     }
 
     /// A message of a version that has no headers.
