@@ -51,7 +51,7 @@ pub use consumer::{
     ConsumedRecord, Consumer, ConsumerBuilder, ConsumerEvent, FetchedBatch, Interruption, Isolation,
     OutOfRange, PartitionLag, RecordStream, StartOffset, Stopper,
 };
-pub(crate) use consumer::{OneByOne, Source};
+pub(crate) use consumer::{OneByOne, Place, Source};
 pub use error::{ConnectError, Error, Step};
 pub use group::{Assignor, CommittedOffset, Group, GroupMetadata, GroupProtocol};
 #[cfg(feature = "http")]

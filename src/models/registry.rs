@@ -16,7 +16,20 @@ use super::{Blob, JsonBlob, MessageModel, ModelError};
 /// The formats that a program knows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    formats: Vec<Arc<dyn Format>>,
+    formats: Vec<Known>,
+}
+
+/// A format, and its name: each message asks for it.
+#[derive(Debug, Clone)]
+struct Known {
+    name: Box<str>,
+    format: Arc<dyn Format>,
+}
+
+impl From<Arc<dyn Format>> for Known {
+    fn from(format: Arc<dyn Format>) -> Self {
+        Self { name: format.name().into(), format }
+    }
 }
 
 impl Registry {
@@ -27,13 +40,19 @@ impl Registry {
 
     /// The formats that come with this library.
     pub fn standard() -> Self {
-        Self { formats: STANDARD.iter().map(|format| Arc::new(*format) as Arc<dyn Format>).collect() }
+        Self {
+            formats: STANDARD
+                .iter()
+                .map(|format| Known::from(Arc::new(*format) as Arc<dyn Format>))
+                .collect(),
+        }
     }
 
     /// Adds a format. One of the same name, upper or lower case, is replaced and returned.
     pub fn register(&mut self, format: Arc<dyn Format>) -> Option<Arc<dyn Format>> {
-        match self.formats.iter_mut().find(|known| known.name().eq_ignore_ascii_case(format.name())) {
-            Some(known) => Some(std::mem::replace(known, format)),
+        let format = Known::from(format);
+        match self.formats.iter_mut().find(|known| known.name.eq_ignore_ascii_case(&format.name)) {
+            Some(known) => Some(std::mem::replace(known, format).format),
             None => {
                 self.formats.push(format);
                 None
@@ -43,12 +62,12 @@ impl Registry {
 
     /// The names in upper case, as the command line takes them, in the order of registration.
     pub fn names(&self) -> Vec<String> {
-        self.formats.iter().map(|format| format.name().to_ascii_uppercase()).collect()
+        self.formats.iter().map(|known| known.name.to_ascii_uppercase()).collect()
     }
 
     /// The format of this name, upper or lower case.
     pub fn get(&self, name: &str) -> Option<&dyn Format> {
-        self.formats.iter().find(|format| format.name().eq_ignore_ascii_case(name)).map(AsRef::as_ref)
+        self.formats.iter().find(|known| known.name.eq_ignore_ascii_case(name)).map(|known| &*known.format)
     }
 
     /// Reads a payload, given the value of its first `_format` header if it has one. A header without a value

@@ -11,12 +11,8 @@ use super::keeping::Keeping;
 use super::message::{Message, Metadata, RawMessage, Unreadable};
 use super::message_stream::MessageStream;
 use super::position::StopPosition;
-use crate::kafka::{self, Client, FetchedBatch, Interruption, PartitionLag, Stopper, TopicPartition};
+use crate::kafka::{self, Client, FetchedBatch, Interruption, PartitionLag, Place, Stopper, TopicPartition};
 use crate::models::Registry;
-
-/// How many records of a batch are taken over at a time: enough to make the taking cheap, and few enough that a batch
-/// of very many tiny records does not become very many messages in memory.
-const RECORDS_AT_A_TIME: usize = 4096;
 
 /// Reads the messages of some topics, all partitions of them, in the order of each partition.
 ///
@@ -44,11 +40,10 @@ pub struct Consumer {
     registry: Arc<Registry>,
     stop: Option<StopPosition>,
     include_tests: bool,
-    /// The batch that is being handed over, and how many of its records have been taken from it.
-    batch: Option<(FetchedBatch, usize)>,
-    ready: VecDeque<Result<RawMessage, kafka::Error>>,
+    /// The batch that is being handed over, and how far.
+    batch: Option<(FetchedBatch, Place)>,
     /// What was gathered to be handed over together. It is still here if the future that gathered it was dropped.
-    ahead: VecDeque<Result<RawMessage, kafka::Error>>,
+    ahead: VecDeque<Taken>,
     /// Whether a message is done with when the next is asked for.
     marks: bool,
     /// What was handed over last.
@@ -57,6 +52,9 @@ pub struct Consumer {
     ahead_done: Done,
     keeping: Keeping,
 }
+
+/// What was taken from a batch. That it cannot be read is rare, and its reason need not be moved about with each message.
+type Taken = Result<RawMessage, Box<kafka::Error>>;
 
 /// Partitions, and the offset behind what is done with in each.
 #[derive(Debug, Default)]
@@ -97,7 +95,6 @@ impl Consumer {
             stop,
             include_tests,
             batch: None,
-            ready: VecDeque::new(),
             ahead: VecDeque::new(),
             marks,
             handed: Done::default(),
@@ -169,23 +166,28 @@ impl Consumer {
     ///
     /// [`NextError::Kafka`]; the call may be repeated, and goes on where it can.
     pub async fn next_raw(&mut self) -> Result<Option<RawMessage>, NextError> {
-        self.begin();
         loop {
-            if self.stopper.is_stopped() {
-                return Ok(None);
+            if let Some(next) = self.next_at_hand() {
+                return Ok(Some(next.map_err(|error| *error)?));
             }
-            let next = match self.ahead.pop_front() {
-                Some(gathered) => Some(gathered?),
-                None => self.take()?,
-            };
-            if let Some(message) = next {
-                self.handed_over(message.metadata());
-                return Ok(Some(message));
-            }
-            if !self.fetch_batch().await? {
+            if self.stopper.is_stopped() || !self.fetch_batch().await? {
                 return Ok(None);
             }
         }
+    }
+
+    /// What [`next_raw`](Self::next_raw) brings without waiting, if anything.
+    #[inline]
+    pub(crate) fn next_at_hand(&mut self) -> Option<Taken> {
+        self.begin();
+        if self.stopper.is_stopped() {
+            return None;
+        }
+        let next = self.ahead.pop_front().or_else(|| self.take())?;
+        if let Ok(message) = &next {
+            self.handed_over(message.metadata());
+        }
+        Some(next)
     }
 
     /// Reads the payload of a message that came from [`next_raw`](Self::next_raw).
@@ -206,9 +208,10 @@ impl Consumer {
         MessageStream::new(self)
     }
 
-    /// How many messages can be had without asking the brokers.
+    /// How many messages can be had without asking the brokers; test messages are among them.
     pub fn at_hand(&self) -> usize {
-        self.ahead.len().saturating_add(self.ready.len())
+        let left = self.batch.as_ref().map_or(0, |(_, place)| place.left());
+        self.ahead.len().saturating_add(left)
     }
 
     /// Says that a message, and those before it in its partition, have been dealt with. Without a group this does
@@ -231,18 +234,10 @@ impl Consumer {
     /// [at hand](Self::at_hand) has not been handed over. Asks nobody. See [`kafka::Consumer::lag`].
     pub fn lag(&self) -> Vec<PartitionLag> {
         let mut lag = self.inner.lag();
-        // What is ready is of one batch.
-        let next = match (self.ready.front(), &self.batch) {
-            (Some(Ok(message)), _) => {
-                let at = message.metadata();
-                Some((&*at.topic, at.partition, at.offset))
-            }
-            (None, Some((batch, taken))) => match batch.records().nth(*taken) {
-                Some(Ok(record)) => Some((&**batch.topic(), batch.partition(), record.offset)),
-                _ => None,
-            },
+        let next = self.batch.as_ref().and_then(|(batch, place)| match batch.next_record(&mut { *place }) {
+            Some(Ok(record)) => Some((&**batch.topic(), batch.partition(), record.offset)),
             _ => None,
-        };
+        });
         let ahead = self.ahead.iter().rev().flatten().map(|message| {
             let at = message.metadata();
             (&*at.topic, at.partition, at.offset)
@@ -295,27 +290,32 @@ impl Consumer {
     }
 
     /// The next message of the batch that is at hand, if there is one.
-    fn take(&mut self) -> Result<Option<RawMessage>, kafka::Error> {
+    fn take(&mut self) -> Option<Taken> {
         loop {
-            while let Some(record) = self.ready.pop_front() {
-                let message = record?;
-                if self.stop.is_some_and(|stop| stop.is_reached(message.metadata())) {
-                    self.stop_before(message.metadata())?;
-                    continue;
+            let (batch, place) = self.batch.as_mut()?;
+            let record = match batch.next_record(place) {
+                Some(Ok(record)) => record,
+                Some(Err(error)) => return Some(Err(Box::new(error))),
+                None => {
+                    self.batch = None;
+                    return None;
                 }
-                if self.marks {
-                    self.ahead_done.note(message.metadata());
+            };
+            let message = match RawMessage::from_record(batch, &record) {
+                Ok(message) => message,
+                Err(source) => return Some(Err(Box::new(batch.damaged(record.offset, source)))),
+            };
+            if self.stop.is_some_and(|stop| stop.is_reached(message.metadata())) {
+                if let Err(error) = self.stop_before(message.metadata()) {
+                    return Some(Err(Box::new(error)));
                 }
-                if self.include_tests || !message.metadata().is_test() {
-                    return Ok(Some(message));
-                }
+                continue;
             }
-            let Some((batch, taken)) = &mut self.batch else { return Ok(None) };
-            self.ready.extend(messages(batch, *taken));
-            *taken += self.ready.len();
-            // Fewer than was asked for is all there was, and after an error there is no more.
-            if self.ready.len() < RECORDS_AT_A_TIME || self.ready.back().is_some_and(Result::is_err) {
-                self.batch = None;
+            if self.marks {
+                self.ahead_done.note(message.metadata());
+            }
+            if self.include_tests || !message.metadata().is_test() {
+                return Some(Ok(message));
             }
         }
     }
@@ -328,7 +328,10 @@ impl Consumer {
             self.settle();
         }
         let batch = self.inner.next_batch().await?;
-        self.batch = batch.map(|batch| (batch, 0));
+        self.batch = batch.map(|batch| {
+            let beginning = batch.beginning();
+            (batch, beginning)
+        });
         Ok(self.batch.is_some())
     }
 
@@ -347,9 +350,8 @@ impl Consumer {
         }
     }
 
-    /// Reads no more of the partition of this message. All that is ready is of that one.
+    /// Reads no more of the partition of this message, whose batch is at hand.
     fn stop_before(&mut self, metadata: &Metadata) -> Result<(), kafka::Error> {
-        self.ready.clear();
         self.batch = None;
         let partition = TopicPartition::new(Arc::clone(&metadata.topic), metadata.partition);
         match self.inner.stop_before(&partition, metadata.offset) {
@@ -377,17 +379,4 @@ pub enum NextError {
     /// The brokers could not be read from.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
-}
-
-/// The next records of a batch, those before `from` skipped.
-fn messages(batch: &FetchedBatch, from: usize) -> impl Iterator<Item = Result<RawMessage, kafka::Error>> {
-    batch.records().skip(from).take(RECORDS_AT_A_TIME).map(|record| {
-        let record = record?;
-        RawMessage::from_record(batch, &record).map_err(|source| kafka::Error::Damaged {
-            topic: batch.topic().to_string(),
-            partition: batch.partition(),
-            offset: record.offset,
-            source,
-        })
-    })
 }

@@ -55,6 +55,8 @@ pub struct Headers(Box<[Header]>);
 
 impl Headers {
     /// The first header of this name.
+    // Mostly it is looked for by a name that the program knows: comparing takes no call then.
+    #[inline(always)]
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Header> {
         self.0.iter().find(|header| header.name == name)

@@ -22,7 +22,7 @@ pub struct Message {
 impl Message {
     /// Reads the payload. If it is not what its `_format` says, the message comes back with the reason.
     pub(crate) fn decode(raw: RawMessage, registry: &Registry) -> Result<Self, Box<Unreadable>> {
-        match registry.decode(raw.metadata.format(), raw.payload()) {
+        match registry.decode(raw.metadata().format(), raw.payload()) {
             Ok(decoded) => Ok(Self { raw, model: decoded.model, warning: decoded.warning }),
             Err(source) => Err(Box::new(Unreadable { message: raw, source })),
         }
@@ -31,7 +31,7 @@ impl Message {
     /// Where the message stood and what came with it.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
-        &self.raw.metadata
+        self.raw.metadata()
     }
 
     /// What the message means.
@@ -66,6 +66,7 @@ impl Message {
 }
 
 /// Names that nearly every message has need not be counted as views of its batch.
+#[inline(always)]
 fn known_name(name: &[u8]) -> Option<&'static [u8]> {
     [ID, SENDER, FORMAT].into_iter().map(str::as_bytes).find(|known| *known == name)
 }
@@ -75,13 +76,18 @@ fn known_name(name: &[u8]) -> Option<&'static [u8]> {
 /// Payload, key and headers are views of the batch that they came in: keeping one of them keeps the whole batch in
 /// memory. Copy what is to be kept for long (`Bytes::copy_from_slice`).
 #[derive(Debug, Clone, PartialEq)]
-pub struct RawMessage {
+pub struct RawMessage(Box<Parts>);
+
+/// Kept together behind a pointer: on its way to whoever reads it, a message is moved more often than it is made.
+#[derive(Debug, Clone, PartialEq)]
+struct Parts {
     metadata: Metadata,
     payload: Option<Bytes>,
 }
 
 impl RawMessage {
     /// Takes a record over without copying it.
+    #[inline(always)]
     pub(super) fn from_record(batch: &FetchedBatch, record: &Record<'_>) -> Result<Self, RecordError> {
         let slice = |part: &[u8]| batch.slice(part);
         let mut headers = Vec::with_capacity(record.likely_headers());
@@ -90,7 +96,7 @@ impl RawMessage {
             let name = known_name(header.key).map_or_else(|| slice(header.key), Bytes::from_static);
             headers.push(Header::new(name, header.value.map(&slice)));
         }
-        Ok(Self {
+        Ok(Self(Box::new(Parts {
             metadata: Metadata {
                 topic: Arc::clone(batch.topic()),
                 partition: batch.partition(),
@@ -101,7 +107,7 @@ impl RawMessage {
                 headers: headers.into_iter().collect(),
             },
             payload: record.value.map(&slice),
-        })
+        })))
     }
 
     /// Another message in the place of this one.
@@ -113,27 +119,27 @@ impl RawMessage {
         key: Option<Bytes>,
         headers: Headers,
     ) -> Self {
-        let metadata = Metadata { timestamp, key, headers, ..self.metadata.clone() };
-        Self { metadata, payload: Some(payload) }
+        let metadata = Metadata { timestamp, key, headers, ..self.metadata().clone() };
+        Self(Box::new(Parts { metadata, payload: Some(payload) }))
     }
 
     /// Where the message stood and what came with it.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
-        &self.metadata
+        &self.0.metadata
     }
 
     /// The bytes as they are on the wire; empty if there are none.
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         static NONE: Bytes = Bytes::new();
-        self.payload.as_ref().unwrap_or(&NONE)
+        self.0.payload.as_ref().unwrap_or(&NONE)
     }
 
     /// Whether the payload is null, which is not the same as empty: it deletes a key from a compacted topic.
     #[must_use]
     pub fn is_null(&self) -> bool {
-        self.payload.is_none()
+        self.0.payload.is_none()
     }
 }
 
@@ -257,7 +263,7 @@ mod tests {
             key: None,
             headers,
         };
-        RawMessage { metadata, payload: payload.map(Bytes::from_static) }
+        RawMessage(Box::new(Parts { metadata, payload: payload.map(Bytes::from_static) }))
     }
 
     #[test]

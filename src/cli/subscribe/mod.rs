@@ -136,7 +136,11 @@ async fn print_all(
         if consumer.at_hand() == 0 || printer.is_direct() {
             printer.settle(consumer)?;
         }
-        match next(consumer, printer, health).await? {
+        let next = match consumer.next_at_hand() {
+            Some(message) => message.map(Some).map_err(|error| NextError::Kafka(*error)),
+            None => next(consumer, printer, health).await?,
+        };
+        match next {
             Ok(Some(message)) => {
                 let message = if consumer.is_elsewhere(&message) {
                     // That takes long, and what was printed is to be seen.
@@ -149,7 +153,8 @@ async fn print_all(
                     // One may have taken long over the last: the group's heartbeats get a turn.
                     tokio::task::yield_now().await;
                 }
-                let printing = print_one(consumer, printer, message);
+                // It is not small, and not to be moved about for each message.
+                let printing = pin!(print_one(consumer, printer, message));
                 beside(health, Some(consumer), printing).await?;
             }
             Ok(None) => return Ok(()),

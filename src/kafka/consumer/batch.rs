@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::kafka::error::Error;
 use crate::kafka::group::CommittedOffset;
 use crate::kafka::topic_partition::TopicPartition;
-use crate::wire::record::{Batch, Record, TimestampType};
+use crate::wire::record::{Batch, Record, RecordError, Rest, TimestampType};
 
 /// Records of one partition, in the order of their offsets.
 ///
@@ -60,23 +60,64 @@ impl FetchedBatch {
     #[inline]
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'_>, Error>> {
         let mut near = self.batch.base_offset();
-        self.batch.records().filter_map(move |record| match record {
+        self.batch.records().filter_map(move |record| self.wanted(record, &mut near))
+    }
+
+    /// The next record, for whoever owns the batch and takes one after the other.
+    #[inline(always)]
+    pub(crate) fn next_record(&self, place: &mut Place) -> Option<Result<Record<'_>, Error>> {
+        let mut records = self.batch.records_of(place.rest);
+        let next = records.find_map(|record| self.wanted(record, &mut place.near));
+        place.rest = records.rest();
+        next
+    }
+
+    /// Whether a record is one that was asked for.
+    #[inline(always)]
+    fn wanted<'a>(
+        &self,
+        record: Result<Record<'a>, RecordError>,
+        near: &mut i64,
+    ) -> Option<Result<Record<'a>, Error>> {
+        match record {
             Ok(record) => {
-                near = record.offset;
+                *near = record.offset;
                 let wanted = record.offset >= self.from && self.before.is_none_or(|end| record.offset < end);
                 wanted.then_some(Ok(record))
             }
-            Err(source) => Some(Err(Error::Damaged {
-                topic: self.partition.topic.to_string(),
-                partition: self.partition.partition,
-                offset: near,
-                source,
-            })),
-        })
+            Err(source) => Some(Err(self.damaged(*near, source))),
+        }
+    }
+
+    /// What is wrong with a record.
+    #[cold]
+    pub(crate) fn damaged(&self, offset: i64, source: RecordError) -> Error {
+        let TopicPartition { topic, partition } = &self.partition;
+        Error::Damaged { topic: topic.to_string(), partition: *partition, offset, source }
+    }
+
+    /// Before its first record.
+    pub(crate) fn beginning(&self) -> Place {
+        Place { rest: self.batch.whole(), near: self.batch.base_offset() }
     }
 
     /// An owned view of a key, value or header of this batch; nothing is copied.
     pub fn slice(&self, part: &[u8]) -> Bytes {
         self.batch.slice(part)
+    }
+}
+
+/// How far the records of a batch have been taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    rest: Rest,
+    /// The offset of the last one.
+    near: i64,
+}
+
+impl Place {
+    /// How many records are to come, as far as the batch knows.
+    pub(crate) fn left(self) -> usize {
+        self.rest.count()
     }
 }

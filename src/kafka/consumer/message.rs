@@ -1,11 +1,10 @@
 //! Records for those who want to keep them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::FetchedBatch;
+use super::batch::{FetchedBatch, Place};
 use crate::kafka::error::Error;
 use crate::wire::record::{Record, TimestampType};
 
@@ -38,12 +37,7 @@ impl ConsumedRecord {
         let slice = |part: &[u8]| batch.slice(part);
         let mut headers = Vec::with_capacity(record.likely_headers());
         for header in record.headers() {
-            let header = header.map_err(|source| Error::Damaged {
-                topic: batch.topic().to_string(),
-                partition: batch.partition(),
-                offset: record.offset,
-                source,
-            })?;
+            let header = header.map_err(|source| batch.damaged(record.offset, source))?;
             headers.push((slice(header.key), header.value.map(slice)));
         }
         Ok(Self {
@@ -59,17 +53,11 @@ impl ConsumedRecord {
     }
 }
 
-/// How many records are taken from a batch at a time: enough to make the taking cheap, and few enough that a batch of
-/// very many tiny records does not become very many owned ones in memory.
-const RECORDS_AT_A_TIME: usize = 1024;
-
 /// The records of one batch on their way to the user, one by one.
 #[derive(Debug)]
 pub(in crate::kafka) struct Unpacked {
     pub(in crate::kafka) batch: FetchedBatch,
-    taken: usize,
-    ready: VecDeque<Result<ConsumedRecord, Error>>,
-    last: bool,
+    place: Place,
     /// The offset behind the last record that was handed over.
     reached: i64,
 }
@@ -77,23 +65,16 @@ pub(in crate::kafka) struct Unpacked {
 impl Unpacked {
     pub(in crate::kafka) fn new(batch: FetchedBatch) -> Self {
         let reached = batch.from.max(batch.batch.base_offset());
-        Self { batch, taken: 0, ready: VecDeque::new(), last: false, reached }
+        Self { place: batch.beginning(), batch, reached }
     }
 
     pub(in crate::kafka) fn next(&mut self) -> Option<Result<ConsumedRecord, Error>> {
-        if self.ready.is_empty() && !self.last {
-            let batch = &self.batch;
-            let records = batch.records().skip(self.taken).take(RECORDS_AT_A_TIME);
-            self.ready.extend(records.map(|record| ConsumedRecord::new(batch, &record?)));
-            self.taken += self.ready.len();
-            // Fewer than was asked for is all there was, and after an error there is no more.
-            self.last = self.ready.len() < RECORDS_AT_A_TIME || self.ready.back().is_some_and(Result::is_err);
-        }
-        let next = self.ready.pop_front();
-        if let Some(Ok(record)) = &next {
+        let record = self.batch.next_record(&mut self.place)?;
+        let record = record.and_then(|record| ConsumedRecord::new(&self.batch, &record));
+        if let Ok(record) = &record {
             self.reached = record.offset.saturating_add(1);
         }
-        next
+        Some(record)
     }
 
     pub(super) fn reached(&self) -> i64 {

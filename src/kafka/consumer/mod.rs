@@ -36,6 +36,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::batch::FetchedBatch;
+pub(crate) use self::batch::Place;
 pub use self::builder::ConsumerBuilder;
 pub use self::control::PartitionLag;
 pub use self::event::{ConsumerEvent, Stopper};

@@ -46,7 +46,7 @@ impl Consumer {
         while messages.len() < max
             && let Some(taken) = self.ahead.pop_front()
         {
-            match taken.map_err(NextError::from).and_then(|raw| Ok(self.read(raw)?)) {
+            match taken.map_err(|error| NextError::Kafka(*error)).and_then(|raw| Ok(self.read(raw)?)) {
                 Ok(message) => {
                     self.handed_over(message.metadata());
                     messages.push(message);
@@ -60,7 +60,7 @@ impl Consumer {
                 Err(error) => {
                     self.ahead.push_front(match error {
                         NextError::Unreadable(unreadable) => Ok(unreadable.message),
-                        NextError::Kafka(error) => Err(error),
+                        NextError::Kafka(error) => Err(Box::new(error)),
                     });
                     break;
                 }
@@ -106,13 +106,10 @@ impl Consumer {
                 return false;
             }
             while self.ahead.len() < max {
-                match self.take() {
-                    Ok(Some(message)) => self.ahead.push_back(Ok(message)),
-                    Ok(None) => break,
-                    Err(error) => {
-                        self.ahead.push_back(Err(error));
-                        return true;
-                    }
+                let Some(taken) = self.take() else { break };
+                self.ahead.push_back(taken);
+                if self.ahead.back().is_some_and(Result::is_err) {
+                    return true;
                 }
             }
             if self.ahead.len() >= max || self.ahead.back().is_some_and(Result::is_err) {
@@ -125,7 +122,7 @@ impl Consumer {
             match fetched {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return !self.ahead.is_empty(),
-                Ok(Err(error)) => self.ahead.push_back(Err(error)),
+                Ok(Err(error)) => self.ahead.push_back(Err(Box::new(error))),
                 Err(_) => return true,
             }
         }

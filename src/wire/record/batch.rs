@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 
 use super::legacy::{self, LegacyBatch};
 use super::reader::Reader;
-use super::records::V2Records;
+use super::records::{Rest, V2Records};
 use super::{Compression, DecodeLimits, RecordError, Records};
 use crate::wire::buffers::Buffers;
 use crate::wire::compression::{decompress, likely_bytes};
@@ -226,18 +226,33 @@ impl Batch {
     /// The records. A batch that was compacted may have fewer than its offsets span, or none.
     #[inline]
     pub fn records(&self) -> Records<'_> {
+        self.records_of(self.whole())
+    }
+
+    /// All of it, where none of its records has been taken yet.
+    #[inline]
+    pub(crate) fn whole(&self) -> Rest {
+        match &self.kind {
+            Kind::V2 { records } => Rest { bytes: records.len(), records: self.header.count },
+            Kind::Legacy(batch) => batch.whole(),
+        }
+    }
+
+    /// The records that are still to come, as [`Records::rest`] says.
+    #[inline]
+    pub(crate) fn records_of(&self, rest: Rest) -> Records<'_> {
         let header = &self.header;
         match &self.kind {
             Kind::V2 { records } => Records::v2(V2Records {
-                reader: Reader::new(records),
-                left: header.count,
+                reader: Reader::of_last(records, rest.bytes),
+                left: rest.records,
                 base_offset: header.base_offset,
                 last_offset: header.last_offset,
                 base_timestamp: header.base_timestamp,
                 append_time: (self.timestamp_type() == TimestampType::LogAppendTime)
                     .then_some(header.max_timestamp),
             }),
-            Kind::Legacy(batch) => Records::legacy(batch.records()),
+            Kind::Legacy(batch) => Records::legacy(batch.records_of(rest)),
         }
     }
 

@@ -357,6 +357,7 @@ fn headers_size(headers: &[impl HeaderParts]) -> usize {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::records::tests::comes_one_by_one;
     use super::super::{Batch, Batches, DecodeLimits, TimestampType, next_offset};
     use super::*;
 
@@ -398,6 +399,7 @@ mod tests {
         let mut batches = Batches::new(bytes.clone(), DecodeLimits::default());
         let batch = batches.next().unwrap().unwrap();
         assert!(batches.next().is_none());
+        comes_one_by_one(&batch);
         batch
     }
 
@@ -623,6 +625,7 @@ mod tests {
             next_offset(&bytes.clone().freeze());
             for batch in Batches::new(bytes.freeze(), DecodeLimits { decompressed_bytes: 1 << 20 }).flatten() {
                 batch.control_type();
+                comes_one_by_one(&batch);
                 for record in batch.records().flatten() {
                     record.headers().for_each(drop);
                 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::batch::BatchHeader;
 use super::reader::Reader;
+use super::records::Rest;
 use super::{Compression, DecodeLimits, Record, RecordError};
 use crate::wire::buffers::Buffers;
 use crate::wire::compression::{decompress_legacy, likely_bytes};
@@ -21,6 +22,7 @@ const NO_TIMESTAMP: i64 = -1;
 #[derive(Debug, Clone)]
 pub(super) struct LegacyBatch {
     messages: Bytes,
+    count: i32,
     /// To be added to each offset in `messages`.
     shift: i64,
     append_time: Option<i64>,
@@ -29,7 +31,9 @@ pub(super) struct LegacyBatch {
 /// Iterates over the messages of a [`LegacyBatch`].
 #[derive(Debug, Clone)]
 pub(super) struct LegacyRecords<'a> {
-    reader: Reader<'a>,
+    pub(super) reader: Reader<'a>,
+    /// How many are to come.
+    pub(super) left: i32,
     shift: i64,
     append_time: Option<i64>,
 }
@@ -103,13 +107,18 @@ pub(super) fn decode(
         count,
         compression,
     };
-    Ok((header, LegacyBatch { messages, shift, append_time }))
+    Ok((header, LegacyBatch { messages, count, shift, append_time }))
 }
 
 impl LegacyBatch {
-    pub(super) fn records(&self) -> LegacyRecords<'_> {
+    pub(super) fn whole(&self) -> Rest {
+        Rest { bytes: self.messages.len(), records: self.count }
+    }
+
+    pub(super) fn records_of(&self, rest: Rest) -> LegacyRecords<'_> {
         LegacyRecords {
-            reader: Reader::new(&self.messages),
+            reader: Reader::of_last(&self.messages, rest.bytes),
+            left: rest.records,
             shift: self.shift,
             append_time: self.append_time,
         }
@@ -127,6 +136,7 @@ impl<'a> Iterator for LegacyRecords<'a> {
         if self.reader.is_empty() {
             return None;
         }
+        self.left = self.left.saturating_sub(1);
         let record = Message::read(&mut self.reader).and_then(|message| {
             let offset = message.offset.checked_add(self.shift).filter(|&offset| offset >= 0);
             let offset = offset
@@ -135,6 +145,7 @@ impl<'a> Iterator for LegacyRecords<'a> {
             Ok(Record::without_headers(offset, timestamp, message.key, message.value))
         });
         if record.is_err() {
+            self.left = 0;
             self.reader = Reader::new(&[]);
         }
         Some(record)
@@ -192,6 +203,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::Batches;
+    use super::super::records::tests::comes_one_by_one;
     use super::*;
     use crate::wire::compression::Compressor;
 
@@ -224,6 +236,7 @@ mod tests {
         let mut found = Vec::new();
         for batch in batches {
             let batch = batch.unwrap();
+            comes_one_by_one(&batch);
             assert_eq!(batch.records().count(), usize::try_from(batch.record_count()).unwrap());
             for record in batch.records() {
                 let record = record.unwrap();
@@ -297,7 +310,7 @@ mod tests {
             bytes[at] = byte;
             bytes.truncate(cut.index(bytes.len()) + 1);
             for batch in Batches::new(bytes.into(), DecodeLimits::default()).flatten() {
-                batch.records().for_each(drop);
+                comes_one_by_one(&batch);
             }
         }
     }

@@ -20,6 +20,7 @@ pub use self::appended::{PLACE_BYTES, end_of_transaction, place, place_front};
 pub use self::batch::{Batch, Batches, ControlType, TimestampType, last_leader_epoch, next_offset};
 pub use self::builder::{BatchBuilder, HeaderRef, ProducerStamp, record_size, restamp};
 pub(crate) use self::builder::{HeaderParts, size_of_parts};
+pub(crate) use self::records::Rest;
 pub use self::records::{Header, Headers, Record, Records};
 pub use super::compression::{Compression, CompressionError, Compressor};
 

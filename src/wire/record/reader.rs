@@ -11,6 +11,13 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
+    /// The last so many of these bytes; none where there are fewer.
+    #[inline]
+    pub(super) fn of_last(bytes: &'a [u8], count: usize) -> Self {
+        let from = bytes.len().checked_sub(count);
+        Self(from.and_then(|from| bytes.get(from..)).unwrap_or_default())
+    }
+
     #[inline]
     pub(super) fn take(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], RecordError> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(RecordError::Truncated { field })?;

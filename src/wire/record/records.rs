@@ -106,6 +106,30 @@ impl<'a> Records<'a> {
     pub(super) fn legacy(records: LegacyRecords<'a>) -> Self {
         Self(Kind::Legacy(records))
     }
+
+    /// What is still to come, for whoever cannot hold on to a borrowed batch meanwhile: see
+    /// [`Batch::records_of`](super::Batch::records_of).
+    #[inline]
+    pub(crate) fn rest(&self) -> Rest {
+        match &self.0 {
+            Kind::V2(records) => Rest { bytes: records.reader.rest().len(), records: records.left },
+            Kind::Legacy(records) => Rest { bytes: records.reader.rest().len(), records: records.left },
+        }
+    }
+}
+
+/// The end of a batch whose records have been taken up to some place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rest {
+    pub(super) bytes: usize,
+    pub(super) records: i32,
+}
+
+impl Rest {
+    /// How many records are to come, as far as the batch knows.
+    pub(crate) fn count(self) -> usize {
+        usize::try_from(self.records).unwrap_or_default()
+    }
 }
 
 impl<'a> Iterator for Records<'a> {
@@ -185,5 +209,31 @@ impl<'a> V2Records<'a> {
             return Err(impossible);
         }
         Ok(Record { offset, timestamp, key, value, header_count, headers })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::Batch;
+    use super::*;
+
+    /// Whoever takes one record after the other gets what the iterator gives, and knows how much is left.
+    pub(in super::super) fn comes_one_by_one(batch: &Batch) {
+        let mut rest = batch.whole();
+        let next = |rest: &mut Rest| {
+            let mut records = batch.records_of(*rest);
+            let next = records.next();
+            *rest = records.rest();
+            next
+        };
+        let all: Vec<_> = batch.records().collect();
+        for (taken, expected) in all.iter().enumerate() {
+            if expected.is_ok() {
+                assert_eq!(rest.count(), usize::try_from(batch.record_count()).unwrap() - taken);
+            }
+            assert_eq!(next(&mut rest).as_ref(), Some(expected));
+        }
+        assert_eq!((next(&mut rest), rest.count()), (None, 0));
+        assert_eq!(next(&mut rest), None);
     }
 }
