@@ -4,6 +4,8 @@ import subprocess
 import time
 import uuid
 
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+
 from support import PATIENCE, interrupt, wait_for_lines
 
 
@@ -27,6 +29,21 @@ def test_what_was_printed_is_not_printed_again(kafka, ours, listener):
         assert first.wait(PATIENCE) == 0
     assert sorted(output.read_text().splitlines()) == written
     assert ours.run("subscribe", *options).ok().out == b""
+
+
+def test_what_was_printed_is_committed_though_only_tests_come_behind_it(kafka, ours, plain):
+    topic, group = kafka.new_topic(1), new_group()
+    # In one batch.
+    producer = Producer({"bootstrap.servers": kafka.plaintext, "linger.ms": 500})
+    for headers in [[], [("_test", b"true")], [("_test", b"true")]]:
+        producer.produce(topic, b'"value"', headers=headers)
+    assert producer.flush(PATIENCE) == 0
+    reader = ours.start("subscribe", "-p", *plain.options, "-g", group, "-s", "EARLIEST", plain.url(topic))
+    deadline = time.monotonic() + PATIENCE
+    while (offset := committed(kafka, topic, group)) < 1 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    interrupt(reader)
+    assert (reader.wait(PATIENCE), offset) == (0, 1)
 
 
 def test_what_a_closed_pipe_did_not_take_is_printed_by_the_next(kafka, ours, plain):
@@ -80,6 +97,12 @@ def test_without_a_group_none_is_left_behind(kafka, ours, plain):
 
 def new_group():
     return f"readers-{uuid.uuid4()}"
+
+
+def committed(kafka, topic, group):
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])
+    [answer] = kafka.admin.list_consumer_group_offsets([asked]).values()
+    return answer.result(PATIENCE).topic_partitions[0].offset
 
 
 def write(kafka, topic, count, first=0):

@@ -131,14 +131,17 @@ async fn print_all(
     // Where there is always more to print, nothing else gets a turn.
     while !interrupt.is_heard() && !printer.has_enough() {
         between_messages(health, consumer).await;
-        // A group may take partitions away whenever it is asked for more: what was printed is done with before. And what
-        // is done with stays so if the next fails.
-        if consumer.at_hand() == 0 || printer.is_direct() {
+        // What is done with stays so if the next fails.
+        if printer.is_direct() {
             printer.settle(consumer)?;
         }
         let next = match consumer.next_at_hand() {
             Some(message) => message.map(Some).map_err(|error| NextError::Kafka(*error)),
-            None => next(consumer, printer, health).await?,
+            None => {
+                // A group may take partitions away whenever it is asked for more: what was printed is done with before.
+                printer.settle(consumer)?;
+                next(consumer, printer, health).await?
+            }
         };
         match next {
             Ok(Some(message)) => {
