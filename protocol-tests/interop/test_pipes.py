@@ -1,5 +1,6 @@
 """How `subscribe` behaves in a shell: pipes that close, Ctrl-C, following a topic."""
 
+import fcntl
 import json
 import os
 import pty
@@ -30,6 +31,23 @@ def test_a_closed_pipe_ends_it_quietly(kafka, ours, listener):
     assert "number" in json.loads(head.stdout)
     assert subscribe.stderr.read() == b""
     assert subscribe.wait(10) == 0
+
+
+def test_a_pipe_is_made_to_hold_more_but_not_where_what_is_in_it_would_be_lost_to_a_group(kafka, ours, plain):
+    topic = kafka.new_topic()
+    kafka.produce(topic, [b"1"])
+
+    def bytes_of_pipe(*options):
+        reading, writing = os.pipe()
+        before = fcntl.fcntl(reading, fcntl.F_GETPIPE_SZ)
+        subscribe = ours.start("subscribe", *plain.options, "-s", "EARLIEST", *options, plain.url(topic), stdout=writing)
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            assert (pipe.readline(), subscribe.wait(60)) == (b"1\n", 0)
+            return before, fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+
+    assert bytes_of_pipe() == (65_536, 262_144)
+    assert bytes_of_pipe("-g", topic) == (65_536, 65_536)
 
 
 @SIGNALS

@@ -46,7 +46,9 @@ impl Printer {
                 arguments.exec_retries,
                 arguments.dead_letters.as_deref(),
             )?),
-            (None, None) => Destination::Output(Output::new()),
+            // What a pipe holds counts as printed: a group is not to lose more of it.
+            (None, None) if arguments.group_id.is_some() => Destination::Output(Output::new()),
+            (None, None) => Destination::Output(Output::for_much()),
         };
         Ok(Self {
             destination,
