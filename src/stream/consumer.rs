@@ -40,8 +40,8 @@ pub struct Consumer {
     registry: Arc<Registry>,
     stop: Option<StopPosition>,
     include_tests: bool,
-    /// The batch that is being handed over, and how far.
-    batch: Option<(FetchedBatch, Place)>,
+    /// How far a batch has been handed over.
+    batch: Option<(Place, FetchedBatch)>,
     /// What was gathered to be handed over together. It is still here if the future that gathered it was dropped.
     ahead: VecDeque<Taken>,
     /// Whether a message is done with when the next is asked for.
@@ -210,7 +210,7 @@ impl Consumer {
 
     /// How many messages can be had without asking the brokers; test messages are among them.
     pub fn at_hand(&self) -> usize {
-        let left = self.batch.as_ref().map_or(0, |(_, place)| place.left());
+        let left = self.batch.as_ref().map_or(0, |(place, _)| place.left());
         self.ahead.len().saturating_add(left)
     }
 
@@ -234,7 +234,7 @@ impl Consumer {
     /// [at hand](Self::at_hand) has not been handed over. Asks nobody. See [`kafka::Consumer::lag`].
     pub fn lag(&self) -> Vec<PartitionLag> {
         let mut lag = self.inner.lag();
-        let next = self.batch.as_ref().and_then(|(batch, place)| match batch.next_record(&mut { *place }) {
+        let next = self.batch.as_ref().and_then(|(place, batch)| match batch.next_record(&mut { *place }) {
             Some(Ok(record)) => Some((&**batch.topic(), batch.partition(), record.offset)),
             _ => None,
         });
@@ -292,7 +292,7 @@ impl Consumer {
     /// The next message of the batch that is at hand, if there is one.
     fn take(&mut self) -> Option<Taken> {
         loop {
-            let (batch, place) = self.batch.as_mut()?;
+            let (place, batch) = self.batch.as_mut()?;
             let record = match batch.next_record(place) {
                 Some(Ok(record)) => record,
                 Some(Err(error)) => return Some(Err(Box::new(error))),
@@ -328,10 +328,7 @@ impl Consumer {
             self.settle();
         }
         let batch = self.inner.next_batch().await?;
-        self.batch = batch.map(|batch| {
-            let beginning = batch.beginning();
-            (batch, beginning)
-        });
+        self.batch = batch.map(|batch| (batch.beginning(), batch));
         Ok(self.batch.is_some())
     }
 

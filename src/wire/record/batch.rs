@@ -232,9 +232,15 @@ impl Batch {
     /// All of it, where none of its records has been taken yet.
     #[inline]
     pub(crate) fn whole(&self) -> Rest {
+        Rest { bytes: self.bytes().len(), records: self.header.count }
+    }
+
+    /// What its records are in.
+    #[inline]
+    fn bytes(&self) -> &Bytes {
         match &self.kind {
-            Kind::V2 { records } => Rest { bytes: records.len(), records: self.header.count },
-            Kind::Legacy(batch) => batch.whole(),
+            Kind::V2 { records } => records,
+            Kind::Legacy(batch) => batch.bytes(),
         }
     }
 
@@ -259,10 +265,7 @@ impl Batch {
     /// An owned view of a part of one of this batch's records, which is not copied: it keeps the batch in memory.
     /// Bytes from elsewhere are copied.
     pub fn slice(&self, part: &[u8]) -> Bytes {
-        let records = match &self.kind {
-            Kind::V2 { records } => records,
-            Kind::Legacy(batch) => batch.bytes(),
-        };
+        let records = self.bytes();
         let (whole, part_range) = (records.as_ptr_range(), part.as_ptr_range());
         if part.is_empty() {
             Bytes::new()

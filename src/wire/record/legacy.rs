@@ -22,7 +22,6 @@ const NO_TIMESTAMP: i64 = -1;
 #[derive(Debug, Clone)]
 pub(super) struct LegacyBatch {
     messages: Bytes,
-    count: i32,
     /// To be added to each offset in `messages`.
     shift: i64,
     append_time: Option<i64>,
@@ -107,14 +106,10 @@ pub(super) fn decode(
         count,
         compression,
     };
-    Ok((header, LegacyBatch { messages, count, shift, append_time }))
+    Ok((header, LegacyBatch { messages, shift, append_time }))
 }
 
 impl LegacyBatch {
-    pub(super) fn whole(&self) -> Rest {
-        Rest { bytes: self.messages.len(), records: self.count }
-    }
-
     pub(super) fn records_of(&self, rest: Rest) -> LegacyRecords<'_> {
         LegacyRecords {
             reader: Reader::of_last(&self.messages, rest.bytes),
