@@ -1,5 +1,7 @@
 //! What is written: a payload, a key, and hop's headers.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -157,15 +159,31 @@ fn own_header(name: &'static str, value: Bytes) -> Header {
     Header::new(name, Some(value))
 }
 
+/// How many ids the system is asked for at once, since to be asked takes it longer than all else that makes one.
+const IDS_AT_ONCE: usize = 64;
+
+thread_local! {
+    /// What no message has been given yet.
+    static RANDOM: RefCell<Vec<uuid::Bytes>> = const { RefCell::new(Vec::new()) };
+}
+
 /// A random UUID (version 4). `Uuid::new_v4` would panic where there are no random numbers.
 fn random_id() -> Result<Uuid, WriteError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| WriteError::NoRandomness { reason: error.to_string() })?;
-    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    RANDOM.with_borrow_mut(|left| {
+        if left.is_empty() {
+            let mut fresh = [uuid::Bytes::default(); IDS_AT_ONCE];
+            getrandom::fill(fresh.as_flattened_mut())
+                .map_err(|error| WriteError::NoRandomness { reason: error.to_string() })?;
+            left.extend(fresh);
+        }
+        Ok(uuid::Builder::from_random_bytes(left.pop().unwrap_or_default()).into_uuid())
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::models::Blob;
 
@@ -234,8 +252,15 @@ mod tests {
     #[test]
     fn every_message_has_an_id_of_its_own() {
         let packer = Packer { sender: None, test: false, form: WireForm::Json };
-        let [a, b] = [(); 2].map(|()| packer.pack(&Blob::new("x")).unwrap());
-        assert_ne!(a, b);
+        let ids = |count| -> Vec<Bytes> {
+            let messages = (0..count).map(|_| packer.pack(&Blob::new("x")).unwrap());
+            messages.map(|message| message.headers().next().unwrap().value().unwrap().clone()).collect()
+        };
+        // More than the system gives at once, on two threads.
+        let here = ids(3 * IDS_AT_ONCE);
+        let there = std::thread::scope(|scope| scope.spawn(|| ids(3 * IDS_AT_ONCE)).join().unwrap());
+        let different: BTreeSet<_> = here.iter().chain(&there).collect();
+        assert_eq!(different.len(), 6 * IDS_AT_ONCE);
     }
 
     #[test]
