@@ -6,7 +6,9 @@
 //! already says so.
 //!
 //! A batch that is given up leaves a gap that brokers do not accept. What they refuse for that is in no log, and is
-//! numbered anew under the producer's next epoch (KIP-360).
+//! numbered anew under the producer's next epoch (KIP-360): once nothing can close the gap any more, which is at once
+//! where the brokers refused what is missing. Where they never answered, it may still be on its way to them, and so may
+//! be what was sent behind it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +30,9 @@ use crate::wire::record::{
 const MOST_UNACKNOWLEDGED: usize = 5;
 /// A broker forgets a producer from which nothing has come for long: by default after a day.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
+/// A broker may read a request so long after its connection has ended here, and no longer: as with TCP's TIME-WAIT
+/// (RFC 9293, 3.3.2; a minute on Linux), nothing else tells that it is lost.
+pub(super) const ASTRAY_FOR: Duration = Duration::from_secs(60);
 
 /// Who a producer is to the brokers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub(super) struct Queue {
     stored_at: Option<Instant>,
     /// The sequence has a gap: what was sent is to be numbered anew.
     broken: bool,
+    /// Until then, what was given up may still arrive, and close the gap that it has left.
+    may_close_until: Option<Instant>,
     transactions: Option<Membership>,
     failures: u32,
     not_before: Option<Instant>,
@@ -93,9 +100,12 @@ struct Batch {
     count: i32,
     completion: Arc<Completion>,
     created: Instant,
+    /// For the last time.
+    sent_at: Instant,
     bytes: usize,
     state: State,
-    maybe_written: bool,
+    /// When an attempt ended of which nobody knows whether it is in the log.
+    maybe_written: Option<Instant>,
     last: Option<Error>,
 }
 
@@ -165,6 +175,7 @@ impl Queue {
             next_sequence: 0,
             stored_at: None,
             broken: false,
+            may_close_until: None,
             transactions: transactional.then_some(Membership::Outside),
             failures: 0,
             not_before: None,
@@ -250,6 +261,7 @@ impl Queue {
         match self.waiting() {
             Some(first) => {
                 first < self.most_unacknowledged(now)
+                    && self.is_remembered_with(first)
                     && !self.sent.iter().skip(first).any(|batch| batch.state == State::InFlight)
             }
             None if self.sent.len() >= self.most_unacknowledged(now) => false,
@@ -263,7 +275,12 @@ impl Queue {
     }
 
     /// Takes what [is due](Self::is_due), which is in flight from now on.
-    pub(super) fn take(&mut self, identity: Identity, ticket: Ticket) -> Option<(Ticket, Load)> {
+    pub(super) fn take(
+        &mut self,
+        identity: Identity,
+        ticket: Ticket,
+        now: Instant,
+    ) -> Option<(Ticket, Load)> {
         if identity == Identity::Wanted {
             return None;
         }
@@ -271,10 +288,10 @@ impl Queue {
             self.number_anew(identity);
         } else if self.sent.is_empty() && self.identity != identity {
             (self.identity, self.next_sequence, self.broken) = (identity, 0, false);
-            self.stored_at = None;
+            (self.stored_at, self.may_close_until) = (None, None);
         }
         if let Some(batch) = self.waiting().and_then(|first| self.sent.get_mut(first)) {
-            batch.state = State::InFlight;
+            (batch.state, batch.sent_at) = (State::InFlight, now);
             self.in_flight += 1;
             return Some((batch.ticket, Load::Again(batch.records.clone())));
         }
@@ -290,9 +307,10 @@ impl Queue {
             count,
             completion,
             created,
+            sent_at: now,
             bytes,
             state: State::InFlight,
-            maybe_written: false,
+            maybe_written: None,
             last: None,
         });
         Some((ticket, Load::New(builder, self.stamp(base_sequence))))
@@ -325,13 +343,14 @@ impl Queue {
         let is_first = self.waiting().is_none();
         let Some(at) = self.answered(ticket) else { return Fate::Open };
         let Some(batch) = self.sent.get_mut(at) else { return Fate::Open };
-        batch.maybe_written |= maybe_written;
+        if maybe_written {
+            batch.maybe_written = Some(now);
+        }
         match setback {
             Setback::Passing(error) => {
                 batch.last = Some(error);
                 if is_first {
-                    self.failures = self.failures.saturating_add(1);
-                    self.not_before = Some(now + Backoff::REQUEST.wait(self.failures, fastrand::f64()));
+                    self.wait_for_next(now);
                 }
                 Fate::Open
             }
@@ -343,7 +362,11 @@ impl Queue {
                 }
                 // Behind another it goes again when that is stored. The oldest is in no log, else it would be known:
                 // nor is any that came after it.
-                self.broken |= at == 0;
+                if at == 0 && self.is_nowhere(at) {
+                    self.broken = true;
+                } else if at == 0 {
+                    self.wait_for_next(now);
+                }
                 Fate::Open
             }
             Setback::Lasting(error) => {
@@ -351,6 +374,19 @@ impl Queue {
                 self.give_up(at).map_or(Fate::Open, Fate::GivenUp)
             }
         }
+    }
+
+    /// Whether a batch that was refused is in no log, and does not get there any more. Where an attempt was never answered,
+    /// it may have got there late, if what is missing before it did.
+    fn is_nowhere(&self, at: usize) -> bool {
+        let Some(batch) = self.sent.get(at) else { return false };
+        batch.maybe_written.is_none() || self.may_close_until.is_none_or(|until| batch.sent_at >= until)
+    }
+
+    /// The next attempt is not at once.
+    fn wait_for_next(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = Some(now + Backoff::REQUEST.wait(self.failures, fastrand::f64()));
     }
 
     /// A batch is too large for the broker: each half of it is sent by itself. How large the whole was; `None` if it is
@@ -382,9 +418,10 @@ impl Queue {
                 count,
                 completion,
                 created: whole.created,
+                sent_at: whole.sent_at,
                 bytes,
                 state: State::Waiting,
-                maybe_written: false,
+                maybe_written: None,
                 last: None,
             };
             self.sent.insert(place, half);
@@ -467,6 +504,14 @@ impl Queue {
         if is_known && matches!(self.identity, Identity::Known { .. }) { MOST_UNACKNOWLEDGED } else { 1 }
     }
 
+    /// Whether a broker that gets this batch as well remembers each of those that it may have. Where one was made two,
+    /// there are more than it does, and what was sent behind that one may arrive at any time.
+    fn is_remembered_with(&self, at: usize) -> bool {
+        let maybe_written = |batch: &Batch| batch.state != State::Waiting || batch.maybe_written.is_some();
+        let known = self.sent.iter().zip(0..).filter(|(batch, place)| *place == at || maybe_written(batch));
+        known.count() <= MOST_UNACKNOWLEDGED
+    }
+
     /// The place of the oldest batch that is to be sent again.
     fn waiting(&self) -> Option<usize> {
         self.sent.iter().position(|batch| batch.state == State::Waiting)
@@ -515,8 +560,9 @@ impl Queue {
     fn give_up(&mut self, at: usize) -> Option<Settled> {
         let batch = self.sent.remove(at)?;
         self.bytes = self.bytes.saturating_sub(batch.bytes);
-        let unseen = |batch: &Batch| batch.state == State::Waiting && !batch.maybe_written;
-        if !batch.maybe_written && self.sent.iter().skip(at).all(unseen) {
+        let unseen = |batch: &Batch| batch.state == State::Waiting && batch.maybe_written.is_none();
+        self.may_close_until = self.may_close_until.max(batch.maybe_written.map(|at| at + ASTRAY_FOR));
+        if batch.maybe_written.is_none() && self.sent.iter().skip(at).all(unseen) {
             let mut sequence = batch.base_sequence;
             for place in at..self.sent.len() {
                 sequence = self.number(place, sequence);
@@ -529,7 +575,8 @@ impl Queue {
 
     /// Counts from 0 under another identity, what was sent first.
     fn number_anew(&mut self, identity: Identity) {
-        (self.identity, self.broken, self.stored_at) = (identity, false, None);
+        (self.identity, self.broken) = (identity, false);
+        (self.stored_at, self.may_close_until) = (None, None);
         self.sent.retain(|batch| batch.state != State::Stored);
         let mut sequence = 0;
         for place in 0..self.sent.len() {
@@ -543,7 +590,7 @@ impl Queue {
         let stamp = self.stamp(sequence);
         let Some(batch) = self.sent.get_mut(place) else { return sequence };
         batch.base_sequence = sequence;
-        batch.maybe_written = false;
+        batch.maybe_written = None;
         batch.records = restamp(&batch.records, stamp);
         sequence_after(sequence, batch.count)
     }
@@ -567,7 +614,7 @@ impl Batch {
             count: self.count,
             bytes: self.bytes,
             completion: Arc::clone(&self.completion),
-            maybe_written: self.maybe_written,
+            maybe_written: self.maybe_written.is_some(),
             last: self.last.clone(),
         }
     }

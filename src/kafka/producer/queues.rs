@@ -198,7 +198,7 @@ impl Queues {
                 if in_flight >= most(leader).min(MOST_IN_FLIGHT) || gathered >= self.limits.request_bytes {
                     continue;
                 }
-                let Some((ticket, load)) = queue.take(self.identity, self.next_ticket) else { continue };
+                let Some((ticket, load)) = queue.take(self.identity, self.next_ticket, now) else { continue };
                 self.next_ticket += 1;
                 let (bytes, dispatches) = round.entry(leader).or_default();
                 *bytes += load.bytes();

@@ -171,6 +171,8 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
+        // The members' own chances are to be the same each time too.
+        fastrand::seed(seed);
         let mut random = Rng::with_seed(seed);
         let logs = (0..PARTITIONS).map(|_| Log::new(&mut random)).collect();
         let (sessions, acquired_in, handed) = Default::default();

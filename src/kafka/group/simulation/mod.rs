@@ -79,6 +79,8 @@ struct World<C> {
 
 impl<C: Coordinator> World<C> {
     fn new(coordinator: C, make: fn(usize, Instant) -> Member, seed: u64) -> Self {
+        // The members' own chances are to be the same each time too.
+        fastrand::seed(seed);
         let (now, random) = (Instant::now(), Rng::with_seed(seed));
         let (readers, requests, answers) = (Vec::new(), Vec::new(), Vec::new());
         Self {

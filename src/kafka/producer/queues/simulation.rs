@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::tests::{append, batch, code, limits, lost, outcome, send, values};
 use super::*;
-use crate::kafka::producer::queue::sequence_after;
+use crate::kafka::producer::queue::{ASTRAY_FOR, sequence_after};
 
 const PARTITIONS: usize = 3;
 const BROKERS: [i32; 2] = [1, 2];
@@ -82,17 +82,18 @@ struct World {
     /// Per broker: requests on their way there, and answers on their way back.
     requests: BTreeMap<i32, VecDeque<Request>>,
     answers: BTreeMap<i32, VecDeque<Vec<(Place, Outcome)>>>,
-    /// Requests of connections that have ended, which may arrive all the same.
-    strays: Vec<(i32, Request)>,
+    /// Requests of connections that have ended, which may arrive all the same, for some time after that.
+    strays: Vec<(i32, Request, Instant)>,
     handed: Vec<Vec<(String, Delivery)>>,
     number: u32,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
-        // Near the end of sequence numbers they have to begin anew.
         let queues =
             Queues::new(limits(), Partitioner::default(), Identity::Known { id: 9, epoch: 0 }, false);
+        // The producer's own chances are to be the same each time too.
+        fastrand::seed(seed);
         Self {
             random: Rng::with_seed(seed),
             now: Instant::now(),
@@ -112,8 +113,9 @@ impl World {
         for _ in 0..steps {
             self.step();
         }
-        // From now on nothing goes wrong.
-        for _ in 0..200 {
+        // From now on nothing goes wrong, for longer than anything takes.
+        let end = self.now + 2 * ASTRAY_FOR;
+        while self.now < end && !self.is_quiet() {
             self.now += Duration::from_millis(300);
             self.believed.clone_from(&self.leaders);
             self.send();
@@ -214,7 +216,7 @@ impl World {
             if number < arrive {
                 self.process(broker, request);
             } else if self.random.bool() {
-                self.strays.push((broker, request));
+                self.strays.push((broker, request, self.now));
             }
         }
         for places in unknown {
@@ -224,8 +226,9 @@ impl World {
     }
 
     fn stray(&mut self) {
+        self.strays.retain(|(_, _, since)| self.now.duration_since(*since) < ASTRAY_FOR);
         if !self.strays.is_empty() {
-            let (broker, request) = self.strays.swap_remove(self.random.usize(..self.strays.len()));
+            let (broker, request, _) = self.strays.swap_remove(self.random.usize(..self.strays.len()));
             self.process(broker, request);
         }
     }
@@ -243,11 +246,16 @@ impl World {
         self.answers.entry(broker).or_default().push_back(outcomes);
     }
 
+    /// Everything is known of what was handed in, and nothing on its way.
+    fn is_quiet(&self) -> bool {
+        let mut in_flight =
+            self.requests.values().map(VecDeque::len).chain(self.answers.values().map(VecDeque::len));
+        self.queues.outstanding().is_empty() && in_flight.all(|count| count == 0)
+    }
+
     /// After a day without anything a broker knows nobody any more.
     fn forget(&mut self) {
-        let in_flight =
-            self.requests.values().map(VecDeque::len).chain(self.answers.values().map(VecDeque::len));
-        if self.queues.outstanding().is_empty() && self.strays.is_empty() && in_flight.sum::<usize>() == 0 {
+        if self.is_quiet() && self.strays.is_empty() {
             self.now += Duration::from_secs(86_400);
             self.logs.iter_mut().for_each(|log| log.known = None);
         }

@@ -8,6 +8,7 @@ use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, Met
 use kafka_protocol::protocol::StrBytes;
 
 use super::*;
+use crate::kafka::producer::queue::ASTRAY_FOR;
 use crate::wire::record::{Batch as WireBatch, Batches, DecodeLimits};
 
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -312,6 +313,60 @@ fn what_is_never_acknowledged_expires_and_says_that_it_may_have_been_written() {
     assert_eq!(sent(&two), [(owned(&["b"]), 0, 2)]);
     answer(&mut queues, &two[0], code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER), later);
     assert_eq!(sent(&send(&mut queues, &[1], later)), [(owned(&["b"]), 1, 0)]);
+}
+
+#[test]
+fn what_may_still_arrive_is_not_numbered_anew_before_it_cannot() {
+    let (mut queues, now) = (queues(), Instant::now());
+    let mut oldest = append(&mut queues, "x".repeat(300), 0, 1, now);
+    let mut behind = append(&mut queues, "y".repeat(300), 0, 1, now + TIMEOUT * 3 / 4);
+    let cut = now + TIMEOUT;
+    for request in send(&mut queues, &[1], cut) {
+        answer(&mut queues, &request, lost(), cut);
+    }
+    queues.expire(cut);
+    assert!(matches!(outcome(&mut oldest), Some(Err(ProduceError::Expired { maybe_written: true, .. }))));
+
+    // Both may be on their way to a broker that has neither yet.
+    let as_before = [(vec!["y".repeat(300)], 0, 2)];
+    let mut at = queues.next_look(cut).expect("a time");
+    while at < cut + ASTRAY_FOR {
+        let again = send(&mut queues, &[1], at);
+        assert_eq!(sent(&again), as_before);
+        answer(&mut queues, &again[0], code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER), at);
+        assert!(send(&mut queues, &[1], at).is_empty(), "not at once");
+        at = queues.next_look(at).expect("a time");
+    }
+    let again = send(&mut queues, &[1], at);
+    assert_eq!(sent(&again), as_before);
+    answer(&mut queues, &again[0], code(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER), at);
+    let anew = send(&mut queues, &[1], at);
+    assert_eq!(sent(&anew), [(vec!["y".repeat(300)], 1, 0)]);
+    answer(&mut queues, &anew[0], ok(3), at);
+    assert!(matches!(outcome(&mut behind), Some(Ok(_))));
+}
+
+#[test]
+fn a_broker_may_not_have_more_batches_than_it_remembers() {
+    let (mut queues, mut now) = (queues(), Instant::now());
+    let mut first = append(&mut queues, "a", 0, 1, now);
+    drop(append(&mut queues, "b", 0, 1, now));
+    for value in ["v", "w", "x", "y"] {
+        drop(append(&mut queues, value.repeat(300), 0, 1, now));
+    }
+    // The first is made two: then there are six.
+    let five = send(&mut queues, &[1], now);
+    answer(&mut queues, &five[0], code(ErrorCode::MESSAGE_TOO_LARGE), now);
+    for request in &five[1..] {
+        answer(&mut queues, request, lost(), now);
+    }
+    now = queues.next_look(now).expect("a time");
+    let half = send(&mut queues, &[1], now);
+    assert_eq!(sent(&half), [(owned(&["a"]), 0, 1)]);
+    answer(&mut queues, &half[0], ok(1), now);
+    assert!(matches!(outcome(&mut first), Some(Ok(_))));
+    let others = send(&mut queues, &[1], now);
+    assert_eq!((others.len(), &sent(&others)[0]), (5, &(owned(&["b"]), 0, 2)));
 }
 
 #[test]
