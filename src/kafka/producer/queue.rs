@@ -1,14 +1,7 @@
-//! One partition's records on their way: the batch that takes records, those that are full, and those that were sent.
-//!
-//! Batches get their sequence numbers when they are first sent (KIP-98), and go out in that order, several of them
-//! before the first is answered. When one is not stored, nothing more is sent until all in flight are answered; then
-//! what is not acknowledged goes again, in the same order, with the same bytes, so that a broker that has a batch
-//! already says so.
-//!
-//! A batch that is given up leaves a gap that brokers do not accept. What they refuse for that is in no log, and is
-//! numbered anew under the producer's next epoch (KIP-360): once nothing can close the gap any more, which is at once
-//! where the brokers refused what is missing. Where they never answered, it may still be on its way to them, and so may
-//! be what was sent behind it.
+//! One partition's records on their way: the batch that takes records, those that are full, and those that were
+//! [`sent`].
+
+mod sent;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,22 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use self::sent::Sent;
+#[cfg(test)]
+pub(super) use self::sent::{ASTRAY_FOR, sequence_after};
 use super::delivery::Completion;
-use crate::kafka::backoff::Backoff;
 use crate::kafka::error::Error;
-use crate::wire::record::{
-    BatchBuilder, Batches, Compressor, DecodeLimits, HeaderParts, HeaderRef, ProducerStamp, RecordError,
-    restamp,
-};
-
-/// As many batches of one producer as a broker remembers of a partition: one that is followed by as many could not be told
-/// from its repetition.
-const MOST_UNACKNOWLEDGED: usize = 5;
-/// A broker forgets a producer from which nothing has come for long: by default after a day.
-const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
-/// A broker may read a request so long after its connection has ended here, and no longer: as with TCP's TIME-WAIT
-/// (RFC 9293, 3.3.2; a minute on Linux), nothing else tells that it is lost.
-pub(super) const ASTRAY_FOR: Duration = Duration::from_secs(60);
+use crate::wire::record::{BatchBuilder, Compressor, HeaderParts, ProducerStamp, RecordError};
 
 /// Who a producer is to the brokers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,21 +36,8 @@ pub(super) struct Queue {
     /// Takes records; always the youngest.
     open: Option<OpenBatch>,
     closed: VecDeque<OpenBatch>,
-    /// Numbered, the oldest first: in flight, to be sent again, or stored behind one that is not.
-    sent: VecDeque<Batch>,
-    in_flight: usize,
-    /// Under whom the sequence is counted.
-    identity: Identity,
-    next_sequence: i32,
-    /// When a batch under this identity was last known to be stored: then brokers know where the sequence stands.
-    stored_at: Option<Instant>,
-    /// The sequence has a gap: what was sent is to be numbered anew.
-    broken: bool,
-    /// Until then, what was given up may still arrive, and close the gap that it has left.
-    may_close_until: Option<Instant>,
+    sent: Sent,
     transactions: Option<Membership>,
-    failures: u32,
-    not_before: Option<Instant>,
     /// Of all that waits or is in flight.
     bytes: usize,
 }
@@ -88,32 +58,6 @@ struct OpenBatch {
     completion: Arc<Completion>,
     created: Instant,
     bytes: usize,
-}
-
-/// A batch that was sent.
-#[derive(Debug)]
-struct Batch {
-    ticket: Ticket,
-    /// Empty until [`Queue::keep`] has brought them.
-    records: Bytes,
-    base_sequence: i32,
-    count: i32,
-    completion: Arc<Completion>,
-    created: Instant,
-    /// For the last time.
-    sent_at: Instant,
-    bytes: usize,
-    state: State,
-    /// When an attempt ended of which nobody knows whether it is in the log.
-    maybe_written: Option<Instant>,
-    last: Option<Error>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Waiting,
-    InFlight,
-    Stored,
 }
 
 /// What an answer means for the batch that it is about.
@@ -169,16 +113,8 @@ impl Queue {
         Self {
             open: None,
             closed: VecDeque::new(),
-            sent: VecDeque::new(),
-            in_flight: 0,
-            identity: Identity::Wanted,
-            next_sequence: 0,
-            stored_at: None,
-            broken: false,
-            may_close_until: None,
+            sent: Sent::new(transactional),
             transactions: transactional.then_some(Membership::Outside),
-            failures: 0,
-            not_before: None,
             bytes: 0,
         }
     }
@@ -245,33 +181,24 @@ impl Queue {
         !self.closed.is_empty() || self.open.is_some()
     }
 
-    /// Whether the sequence has a gap, and all that may be in a log is known to be or not to be: then the producer
-    /// needs an epoch that is newer than this.
+    /// What [`Sent::outgrown`] says.
     pub(super) fn outgrown(&self) -> Option<Identity> {
-        (self.broken && self.in_flight == 0).then_some(self.identity)
+        self.sent.outgrown()
     }
 
     /// Whether there is something to send now. A lone record waits for no others; while some are on their way, others
     /// gather for as long as `linger`.
     pub(super) fn is_due(&self, linger: Duration, now: Instant) -> bool {
         let is_outside = self.transactions.is_some_and(|membership| membership != Membership::Inside);
-        if is_outside || self.not_before.is_some_and(|at| at > now) {
+        if is_outside || self.sent.not_before().is_some_and(|at| at > now) {
             return false;
         }
-        match self.waiting() {
-            Some(first) => {
-                first < self.most_unacknowledged(now)
-                    && self.is_remembered_with(first)
-                    && !self.sent.iter().skip(first).any(|batch| batch.state == State::InFlight)
-            }
-            None if self.sent.len() >= self.most_unacknowledged(now) => false,
-            None => {
-                !self.closed.is_empty()
-                    || self.open.as_ref().is_some_and(|open| {
-                        self.sent.is_empty() || now.duration_since(open.created) >= linger
-                    })
-            }
+        if self.sent.has_waiting() {
+            return self.sent.may_go_again(now);
         }
+        let has_gathered =
+            |open: &OpenBatch| self.sent.is_empty() || now.duration_since(open.created) >= linger;
+        self.sent.has_room(now) && (!self.closed.is_empty() || self.open.as_ref().is_some_and(has_gathered))
     }
 
     /// Takes what [is due](Self::is_due), which is in flight from now on.
@@ -284,51 +211,24 @@ impl Queue {
         if identity == Identity::Wanted {
             return None;
         }
-        if self.broken && self.in_flight == 0 && self.identity != identity {
-            self.number_anew(identity);
-        } else if self.sent.is_empty() && self.identity != identity {
-            (self.identity, self.next_sequence, self.broken) = (identity, 0, false);
-            (self.stored_at, self.may_close_until) = (None, None);
+        self.sent.identify(identity);
+        if let Some((ticket, records)) = self.sent.take_again(now) {
+            return Some((ticket, Load::Again(records)));
         }
-        if let Some(batch) = self.waiting().and_then(|first| self.sent.get_mut(first)) {
-            (batch.state, batch.sent_at) = (State::InFlight, now);
-            self.in_flight += 1;
-            return Some((batch.ticket, Load::Again(batch.records.clone())));
-        }
-        let OpenBatch { builder, completion, created, bytes } =
-            self.closed.pop_front().or_else(|| self.open.take())?;
-        let (count, base_sequence) = (builder.record_count(), self.next_sequence);
-        self.next_sequence = sequence_after(base_sequence, count);
-        self.in_flight += 1;
-        self.sent.push_back(Batch {
-            ticket,
-            records: Bytes::new(),
-            base_sequence,
-            count,
-            completion,
-            created,
-            sent_at: now,
-            bytes,
-            state: State::InFlight,
-            maybe_written: None,
-            last: None,
-        });
-        Some((ticket, Load::New(builder, self.stamp(base_sequence))))
+        let batch = self.closed.pop_front().or_else(|| self.open.take())?;
+        let (builder, stamp) = self.sent.push(ticket, batch, now);
+        Some((ticket, Load::New(builder, stamp)))
     }
 
     /// The bytes that a new batch was finished to, to be sent again where that is needed.
     pub(super) fn keep(&mut self, ticket: Ticket, records: Bytes) {
-        if let Some(batch) = self.sent.iter_mut().find(|batch| batch.ticket == ticket) {
-            batch.records = records;
-        }
+        self.sent.keep(ticket, records);
     }
 
     /// A batch is stored.
     pub(super) fn on_stored(&mut self, ticket: Ticket, now: Instant) -> Fate {
-        let Some(at) = self.answered(ticket) else { return Fate::Open };
-        (self.failures, self.not_before) = (0, None);
-        self.stored_at = Some(now);
-        self.store(at).map_or(Fate::Open, Fate::Stored)
+        let fate = self.sent.on_stored(ticket, now);
+        self.settled(fate)
     }
 
     /// A batch is not stored, or may not be.
@@ -339,133 +239,48 @@ impl Queue {
         maybe_written: bool,
         now: Instant,
     ) -> Fate {
-        // Those of one connection fail together: that is one failure.
-        let is_first = self.waiting().is_none();
-        let Some(at) = self.answered(ticket) else { return Fate::Open };
-        let Some(batch) = self.sent.get_mut(at) else { return Fate::Open };
-        if maybe_written {
-            batch.maybe_written = Some(now);
-        }
-        match setback {
-            Setback::Passing(error) => {
-                batch.last = Some(error);
-                if is_first {
-                    self.wait_for_next(now);
-                }
-                Fate::Open
-            }
-            Setback::OutOfSequence(error) => {
-                batch.last = Some(error);
-                // What came after it was taken, so it is there: the broker has forgotten that it knows it.
-                if self.sent.iter().skip(at).any(|behind| behind.state == State::Stored) {
-                    return self.store(at).map_or(Fate::Open, Fate::Stored);
-                }
-                // Behind another it goes again when that is stored. The oldest is in no log, else it would be known:
-                // nor is any that came after it.
-                if at == 0 && self.is_nowhere(at) {
-                    self.broken = true;
-                } else if at == 0 {
-                    self.wait_for_next(now);
-                }
-                Fate::Open
-            }
-            Setback::Lasting(error) => {
-                batch.last = Some(error);
-                self.give_up(at).map_or(Fate::Open, Fate::GivenUp)
-            }
-        }
+        let fate = self.sent.on_setback(ticket, setback, maybe_written, now);
+        self.settled(fate)
     }
 
-    /// Whether a batch that was refused is in no log, and does not get there any more. Where an attempt was never answered,
-    /// it may have got there late, if what is missing before it did.
-    fn is_nowhere(&self, at: usize) -> bool {
-        let Some(batch) = self.sent.get(at) else { return false };
-        batch.maybe_written.is_none() || self.may_close_until.is_none_or(|until| batch.sent_at >= until)
-    }
-
-    /// The next attempt is not at once.
-    fn wait_for_next(&mut self, now: Instant) {
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + Backoff::REQUEST.wait(self.failures, fastrand::f64()));
-    }
-
-    /// A batch is too large for the broker: each half of it is sent by itself. How large the whole was; `None` if it is
-    /// a single record.
+    /// A batch is too large for the broker, and goes in halves ([`Sent::split`]).
     pub(super) fn split(
         &mut self,
         ticket: Ticket,
         compressor: Compressor,
         tickets: [Ticket; 2],
     ) -> Option<usize> {
-        let at = self.sent.iter().position(|batch| batch.ticket == ticket)?;
-        let batch = self.sent.get(at).filter(|batch| batch.count > 1)?;
-        let first_count = batch.count / 2;
-        let sequences = [batch.base_sequence, sequence_after(batch.base_sequence, first_count)];
-        let [first, second] = halves(&batch.records, first_count, compressor)?;
-        let [first_stamp, second_stamp] = sequences.map(|sequence| self.stamp(sequence));
-        let records = [first.finish(first_stamp).ok()?, second.finish(second_stamp).ok()?];
-        let whole = self.sent.remove(at)?;
-        self.in_flight = self.in_flight.saturating_sub(usize::from(whole.state == State::InFlight));
-        let completions = whole.completion.split(i64::from(first_count));
-        let counts = [first_count, whole.count - first_count];
-        let bytes = [whole.bytes / 2, whole.bytes - whole.bytes / 2];
-        let parts = records.into_iter().zip(completions).zip(counts).zip(bytes).zip(sequences).zip(tickets);
-        for ((((((records, completion), count), bytes), base_sequence), ticket), place) in parts.zip(at..) {
-            let half = Batch {
-                ticket,
-                records,
-                base_sequence,
-                count,
-                completion,
-                created: whole.created,
-                sent_at: whole.sent_at,
-                bytes,
-                state: State::Waiting,
-                maybe_written: None,
-                last: None,
-            };
-            self.sent.insert(place, half);
-        }
-        Some(whole.bytes)
+        self.sent.split(ticket, compressor, tickets)
     }
 
     /// Gives up what has waited for longer than `after`; what is in flight is left alone until it is answered.
     pub(super) fn expire(&mut self, after: Duration, now: Instant) -> Vec<Settled> {
         let is_old = |created: Instant| now.duration_since(created) >= after;
-        let mut expired = Vec::new();
-        while let Some(at) =
-            self.sent.iter().position(|batch| batch.state == State::Waiting && is_old(batch.created))
-        {
-            expired.extend(self.give_up(at));
-        }
+        let mut expired = self.sent.give_up_waiting(is_old);
         let first_young =
             self.closed.iter().position(|open| !is_old(open.created)).unwrap_or(self.closed.len());
-        let old: Vec<_> =
-            self.closed.drain(..first_young).chain(self.open.take_if(|open| is_old(open.created))).collect();
-        expired.extend(old.into_iter().map(|open| self.unqueue(open)));
+        let old = self.closed.drain(..first_young).chain(self.open.take_if(|open| is_old(open.created)));
+        expired.extend(old.map(OpenBatch::unsent));
+        self.give_back(&expired);
         expired
     }
 
     /// Gives up everything that is not in flight.
     pub(super) fn give_up_waiting(&mut self) -> Vec<Settled> {
         self.close_open();
-        let mut given_up = Vec::new();
-        while let Some(at) = self.waiting() {
-            given_up.extend(self.give_up(at));
-        }
-        let unsent = std::mem::take(&mut self.closed);
-        given_up.extend(unsent.into_iter().map(|open| self.unqueue(open)));
+        let mut given_up = self.sent.give_up_waiting(|_| true);
+        given_up.extend(self.closed.drain(..).map(OpenBatch::unsent));
+        self.give_back(&given_up);
         given_up
     }
 
     /// When there may be something to do though nothing has happened.
     pub(super) fn wake_at(&self, linger: Duration, timeout: Duration, now: Instant) -> Option<Instant> {
-        let waiting =
-            self.sent.iter().filter(|batch| batch.state == State::Waiting).map(|batch| batch.created);
-        let oldest = waiting.chain(self.closed.front().or(self.open.as_ref()).map(|open| open.created)).min();
+        let unsent = self.closed.front().or(self.open.as_ref()).map(|open| open.created);
+        let oldest = self.sent.oldest_waiting().into_iter().chain(unsent).min();
         let gathered = self.open.as_ref().map(|open| open.created + linger);
-        let gathered = gathered.filter(|_| self.sent.len() < self.most_unacknowledged(now));
-        let again = self.not_before.filter(|_| self.has_work());
+        let gathered = gathered.filter(|_| self.sent.has_room(now));
+        let again = self.sent.not_before().filter(|_| self.has_work());
         let due = [gathered, again].into_iter().flatten().filter(|&at| at > now).min();
         [due, oldest.map(|created| created + timeout)].into_iter().flatten().min()
     }
@@ -492,152 +307,31 @@ impl Queue {
 
     /// The outcome of each batch that is still to come.
     pub(super) fn outstanding(&self) -> impl Iterator<Item = &Arc<Completion>> {
-        let sent =
-            self.sent.iter().filter(|batch| batch.state != State::Stored).map(|batch| &batch.completion);
-        sent.chain(self.closed.iter().chain(&self.open).map(|open| &open.completion))
+        self.sent.outstanding().chain(self.closed.iter().chain(&self.open).map(|open| &open.completion))
     }
 
-    fn most_unacknowledged(&self, now: Instant) -> usize {
-        // Without a sequence nobody puts them into order again. Nor does a broker that does not know the producer yet: it
-        // takes the first batch that comes for the beginning, and those before it would be lost.
-        let is_known = self.stored_at.is_some_and(|at| now.duration_since(at) < REMEMBERED_FOR);
-        if is_known && matches!(self.identity, Identity::Known { .. }) { MOST_UNACKNOWLEDGED } else { 1 }
-    }
-
-    /// Whether a broker that gets this batch as well remembers each of those that it may have. Where one was made two,
-    /// there are more than it does, and what was sent behind that one may arrive at any time.
-    fn is_remembered_with(&self, at: usize) -> bool {
-        let maybe_written = |batch: &Batch| batch.state != State::Waiting || batch.maybe_written.is_some();
-        let known = self.sent.iter().zip(0..).filter(|(batch, place)| *place == at || maybe_written(batch));
-        known.count() <= MOST_UNACKNOWLEDGED
-    }
-
-    /// The place of the oldest batch that is to be sent again.
-    fn waiting(&self) -> Option<usize> {
-        self.sent.iter().position(|batch| batch.state == State::Waiting)
-    }
-
-    fn answered(&mut self, ticket: Ticket) -> Option<usize> {
-        let is_it = |batch: &Batch| batch.ticket == ticket && batch.state == State::InFlight;
-        let at = self.sent.iter().position(is_it)?;
-        self.sent.get_mut(at)?.state = State::Waiting;
-        self.in_flight = self.in_flight.saturating_sub(1);
-        Some(at)
-    }
-
-    /// A batch is in the log. Its place is kept for as long as one before it is not known to be: a broker remembers no
-    /// more than so many.
-    fn store(&mut self, at: usize) -> Option<Settled> {
-        let batch = self.sent.get_mut(at)?;
-        batch.state = State::Stored;
-        batch.records = Bytes::new();
-        let settled = batch.settled();
-        self.bytes = self.bytes.saturating_sub(settled.bytes);
-        self.drop_stored();
-        Some(settled)
-    }
-
-    fn drop_stored(&mut self) {
-        while self.sent.front().is_some_and(|batch| batch.state == State::Stored) {
-            self.sent.pop_front();
+    fn settled(&mut self, fate: Fate) -> Fate {
+        if let Fate::Stored(batch) | Fate::GivenUp(batch) = &fate {
+            self.give_back(std::slice::from_ref(batch));
         }
+        fate
     }
 
-    /// A batch that will never be sent.
-    fn unqueue(&mut self, open: OpenBatch) -> Settled {
-        self.bytes = self.bytes.saturating_sub(open.bytes);
+    fn give_back(&mut self, batches: &[Settled]) {
+        let bytes = batches.iter().map(|batch| batch.bytes).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+}
+
+impl OpenBatch {
+    /// It will never be sent.
+    fn unsent(self) -> Settled {
         Settled {
-            count: open.builder.record_count(),
-            bytes: open.bytes,
-            completion: open.completion,
+            count: self.builder.record_count(),
+            bytes: self.bytes,
+            completion: self.completion,
             maybe_written: false,
             last: None,
         }
     }
-
-    /// Takes a batch out that will not be sent any more. Where no broker can have seen it, nor what comes after it, its
-    /// numbers are free again.
-    fn give_up(&mut self, at: usize) -> Option<Settled> {
-        let batch = self.sent.remove(at)?;
-        self.bytes = self.bytes.saturating_sub(batch.bytes);
-        let unseen = |batch: &Batch| batch.state == State::Waiting && batch.maybe_written.is_none();
-        self.may_close_until = self.may_close_until.max(batch.maybe_written.map(|at| at + ASTRAY_FOR));
-        if batch.maybe_written.is_none() && self.sent.iter().skip(at).all(unseen) {
-            let mut sequence = batch.base_sequence;
-            for place in at..self.sent.len() {
-                sequence = self.number(place, sequence);
-            }
-            self.next_sequence = sequence;
-        }
-        self.drop_stored();
-        Some(batch.settled())
-    }
-
-    /// Counts from 0 under another identity, what was sent first.
-    fn number_anew(&mut self, identity: Identity) {
-        (self.identity, self.broken) = (identity, false);
-        (self.stored_at, self.may_close_until) = (None, None);
-        self.sent.retain(|batch| batch.state != State::Stored);
-        let mut sequence = 0;
-        for place in 0..self.sent.len() {
-            sequence = self.number(place, sequence);
-        }
-        self.next_sequence = sequence;
-    }
-
-    /// Numbers a batch that is in no log; the sequence number behind it.
-    fn number(&mut self, place: usize, sequence: i32) -> i32 {
-        let stamp = self.stamp(sequence);
-        let Some(batch) = self.sent.get_mut(place) else { return sequence };
-        batch.base_sequence = sequence;
-        batch.maybe_written = None;
-        batch.records = restamp(&batch.records, stamp);
-        sequence_after(sequence, batch.count)
-    }
-
-    fn stamp(&self, base_sequence: i32) -> ProducerStamp {
-        match self.identity {
-            Identity::Known { id, epoch } => ProducerStamp {
-                producer_id: id,
-                producer_epoch: epoch,
-                base_sequence,
-                transactional: self.transactions.is_some(),
-            },
-            Identity::Wanted | Identity::Anonymous => ProducerStamp::NONE,
-        }
-    }
-}
-
-impl Batch {
-    fn settled(&self) -> Settled {
-        Settled {
-            count: self.count,
-            bytes: self.bytes,
-            completion: Arc::clone(&self.completion),
-            maybe_written: self.maybe_written.is_some(),
-            last: self.last.clone(),
-        }
-    }
-}
-
-/// Sequence numbers go from 0 to 2^31 - 1 and begin anew.
-pub(super) fn sequence_after(sequence: i32, records: i32) -> i32 {
-    sequence.wrapping_add(records) & i32::MAX
-}
-
-/// The first records of a batch, and the others.
-fn halves(records: &Bytes, first: i32, compressor: Compressor) -> Option<[BatchBuilder; 2]> {
-    let batch = Batches::new(records.clone(), DecodeLimits::default()).next()?.ok()?;
-    let mut halves = [BatchBuilder::new(compressor), BatchBuilder::new(compressor)];
-    for record in batch.records() {
-        let record = record.ok()?;
-        let headers: Result<Vec<_>, _> = record
-            .headers()
-            .map(|header| header.map(|header| HeaderRef { key: header.key, value: header.value }))
-            .collect();
-        let [one, other] = &mut halves;
-        let half = if one.record_count() < first { one } else { other };
-        half.append(record.timestamp, record.key, record.value, &headers.ok()?).ok()?;
-    }
-    Some(halves)
 }
