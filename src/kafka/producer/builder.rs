@@ -85,8 +85,9 @@ impl ProducerBuilder {
     }
 
     /// Whether brokers are given means to tell a record from its repetition (KIP-98): then a retry doubles nothing, and
-    /// keeps the order. Brokers that refuse it are written to without, with a warning. Needs [`Acks::All`], and is off
-    /// with others. Kafka's `enable.idempotence`.
+    /// keeps the order, unless a broker still reads what was sent over a connection that had ended a minute before.
+    /// Brokers that refuse it are written to without, with a warning. Needs [`Acks::All`], and is off with others. Kafka's
+    /// `enable.idempotence`.
     pub fn idempotent(mut self, idempotent: bool) -> Self {
         self.idempotent = idempotent;
         self
