@@ -136,7 +136,7 @@ impl Producer {
             known.and_then(|known| known.partitions.get(place)).is_some_and(|known| known.leader.is_some())
         };
         let (delivery, wake) =
-            self.shared.queues().append(record, timestamp, bytes, partitions, is_led, Instant::now())?;
+            self.shared.queues().append(record, timestamp, bytes, partitions, is_led, Instant::now)?;
         if wake {
             self.shared.work.notify_one();
         }

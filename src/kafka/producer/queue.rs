@@ -119,7 +119,8 @@ impl Queue {
         }
     }
 
-    /// Appends a record, for which `bytes` were set aside: the batch's completion, and the record's place in it.
+    /// Appends a record, for which `bytes` were set aside: the batch's completion, and the record's place in it. What time
+    /// it is, is asked only for the first of a batch.
     pub(super) fn append(
         &mut self,
         timestamp: i64,
@@ -127,7 +128,7 @@ impl Queue {
         headers: &[impl HeaderParts],
         bytes: usize,
         (compressor, batch_bytes): (Compressor, usize),
-        now: Instant,
+        now: impl FnOnce() -> Instant,
     ) -> Result<(Arc<Completion>, i64), RecordError> {
         let is_full =
             |open: &OpenBatch| open.builder.size_with_parts(timestamp, key, value, headers) > batch_bytes;
@@ -137,7 +138,7 @@ impl Queue {
         let open = self.open.get_or_insert_with(|| OpenBatch {
             builder: BatchBuilder::new(compressor),
             completion: Arc::default(),
-            created: now,
+            created: now(),
             bytes: 0,
         });
         open.builder.append_parts(timestamp, key, value, headers)?;

@@ -129,7 +129,7 @@ impl Queues {
         bytes: usize,
         partitions: usize,
         is_led: impl Fn(usize) -> bool,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
     ) -> Result<(Delivery, bool), ProduceError> {
         let name = &record.topic;
         let topic = match self.topics.get_mut(name) {

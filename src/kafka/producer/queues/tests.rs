@@ -61,7 +61,7 @@ pub(super) fn append(
     now: Instant,
 ) -> Delivery {
     let record = Record::new("t").partition(partition).value(value);
-    queues.append(&record, 0, 1, partitions, |_| true, now).expect("it fits").0
+    queues.append(&record, 0, 1, partitions, |_| true, || now).expect("it fits").0
 }
 
 pub(super) fn outcome(delivery: &mut Delivery) -> Option<Result<Acknowledged, ProduceError>> {
