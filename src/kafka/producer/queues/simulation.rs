@@ -194,11 +194,11 @@ impl World {
         request.into_iter().map(outcome).collect()
     }
 
-    /// An answer gets to the producer.
+    /// An answer gets to the producer: mostly the oldest, but those that wait together are taken in any order.
     fn answer(&mut self, broker: i32) -> bool {
-        let Some(outcomes) = self.answers.get_mut(&broker).and_then(VecDeque::pop_front) else {
-            return false;
-        };
+        let answers = self.answers.entry(broker).or_default();
+        let at = if self.random.u8(..4) == 0 { self.random.usize(..answers.len().max(1)) } else { 0 };
+        let Some(outcomes) = answers.remove(at) else { return false };
         self.queues.on_answer(broker, outcomes, self.now);
         true
     }
