@@ -152,7 +152,10 @@ def test_sighup_while_connecting(ours, persist):
     # It accepts the connection, and never says a word.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"kafka://127.0.0.1:{silent.getsockname()[1]}/t"
+        # Under nohup it would be ignored by whoever is started.
+        inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
         process = ours.start("subscribe", "--no-auth", *(["-p"] if persist else []), url, stderr=subprocess.PIPE)
+        signal.signal(signal.SIGHUP, inherited)
         connection, _ = silent.accept()
         wait_until(lambda: listens_for(process, signal.SIGTERM), what="that it listens for signals")
         assert listens_for(process, signal.SIGHUP) == persist
