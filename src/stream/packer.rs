@@ -159,7 +159,7 @@ fn own_header(name: &'static str, value: Bytes) -> Header {
     Header::new(name, Some(value))
 }
 
-/// How many ids the system is asked for at once, since to be asked takes it longer than all else that makes one.
+/// How many ids' bytes the system is asked for at once: a call for each would take longer than all else about it.
 const IDS_AT_ONCE: usize = 64;
 
 thread_local! {
