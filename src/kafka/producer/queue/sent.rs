@@ -38,7 +38,6 @@ pub(in crate::kafka::producer) const ASTRAY_FOR: Duration = Duration::from_secs(
 pub(super) struct Sent {
     /// The oldest first: in flight, to be sent again, or stored behind one that is not.
     batches: VecDeque<Batch>,
-    in_flight: usize,
     transactional: bool,
     /// Under whom the sequence is counted.
     identity: Identity,
@@ -82,7 +81,6 @@ impl Sent {
     pub(super) fn new(transactional: bool) -> Self {
         Self {
             batches: VecDeque::new(),
-            in_flight: 0,
             transactional,
             identity: Identity::Wanted,
             next_sequence: 0,
@@ -101,7 +99,7 @@ impl Sent {
     /// Whether the sequence has a gap, and all that may be in a log is known to be or not to be: then the producer
     /// needs an epoch that is newer than this.
     pub(super) fn outgrown(&self) -> Option<Identity> {
-        (self.broken && self.in_flight == 0).then_some(self.identity)
+        (self.broken && !self.any_in_flight_from(0)).then_some(self.identity)
     }
 
     /// Until when nothing is sent, after a failure.
@@ -119,7 +117,7 @@ impl Sent {
         self.waiting().is_some_and(|first| {
             first < self.most_unacknowledged(now)
                 && self.is_remembered_with(first)
-                && !self.batches.iter().skip(first).any(|batch| batch.state == State::InFlight)
+                && !self.any_in_flight_from(first)
         })
     }
 
@@ -150,7 +148,6 @@ impl Sent {
     pub(super) fn take_again(&mut self, now: Instant) -> Option<(Ticket, Bytes)> {
         let batch = self.waiting().and_then(|first| self.batches.get_mut(first))?;
         (batch.state, batch.sent_at) = (State::InFlight, now);
-        self.in_flight += 1;
         Some((batch.ticket, batch.records.clone()))
     }
 
@@ -164,7 +161,6 @@ impl Sent {
         let OpenBatch { builder, completion, created, bytes } = batch;
         let (count, base_sequence) = (builder.record_count(), self.next_sequence);
         self.next_sequence = sequence_after(base_sequence, count);
-        self.in_flight += 1;
         self.batches.push_back(Batch {
             ticket,
             records: Bytes::new(),
@@ -227,10 +223,12 @@ impl Sent {
                 }
                 // Behind another it goes again when that is stored. The oldest is in no log, else it would be known:
                 // nor is any that came after it.
-                if at == 0 && self.is_nowhere(at) {
-                    self.broken = true;
-                } else if at == 0 {
-                    self.wait_for_next(now);
+                if at == 0 {
+                    if self.is_nowhere(at) {
+                        self.broken = true;
+                    } else {
+                        self.wait_for_next(now);
+                    }
                 }
                 Fate::Open
             }
@@ -257,7 +255,6 @@ impl Sent {
         let [first_stamp, second_stamp] = sequences.map(|sequence| self.stamp(sequence));
         let records = [first.finish(first_stamp).ok()?, second.finish(second_stamp).ok()?];
         let whole = self.batches.remove(at)?;
-        self.in_flight = self.in_flight.saturating_sub(usize::from(whole.state == State::InFlight));
         let completions = whole.completion.split(i64::from(first_count));
         let counts = [first_count, whole.count - first_count];
         let bytes = [whole.bytes / 2, whole.bytes - whole.bytes / 2];
@@ -320,6 +317,11 @@ impl Sent {
         self.not_before = Some(now + Backoff::REQUEST.wait(self.failures, fastrand::f64()));
     }
 
+    /// Whether a batch that is not answered yet stands at this place or behind it.
+    fn any_in_flight_from(&self, at: usize) -> bool {
+        self.batches.iter().skip(at).any(|batch| batch.state == State::InFlight)
+    }
+
     /// The place of the oldest batch that is to be sent again.
     fn waiting(&self) -> Option<usize> {
         self.batches.iter().position(|batch| batch.state == State::Waiting)
@@ -329,7 +331,6 @@ impl Sent {
         let is_it = |batch: &Batch| batch.ticket == ticket && batch.state == State::InFlight;
         let at = self.batches.iter().position(is_it)?;
         self.batches.get_mut(at)?.state = State::Waiting;
-        self.in_flight = self.in_flight.saturating_sub(1);
         Some(at)
     }
 
