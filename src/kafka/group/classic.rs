@@ -283,8 +283,10 @@ impl ClassicMember {
 
     /// When others have the partitions. A member that waits for the others to join, or for the leader, is kept by the
     /// coordinator for as long as that takes, if its request has arrived: it waits, though it may not read meanwhile.
+    /// So does one that is about to ask, of whom the coordinator has just known: the answer says what it is.
     fn session_ends(&self) -> Option<Instant> {
-        let waits = self.in_flight && matches!(self.phase, Phase::Joining | Phase::Syncing { .. });
+        let asks = self.in_flight || self.not_before.is_none();
+        let waits = asks && matches!(self.phase, Phase::Joining | Phase::Syncing { .. });
         self.lease().filter(|_| !waits)
     }
 
@@ -346,8 +348,10 @@ impl ClassicMember {
     fn on_sync(&mut self, response: &SyncGroupResponse, now: Instant) {
         match ErrorCode(response.error_code) {
             ErrorCode::NONE => {}
-            // As when a heartbeat says so, but nothing was assigned.
+            // As when a heartbeat says so, but nothing was assigned. It may have waited for a leader that is dead by now,
+            // for longer than its session lasts; since when that counts is not known.
             ErrorCode::REBALANCE_IN_PROGRESS => {
+                self.not_before = None;
                 self.phase = Phase::Joining;
                 return;
             }

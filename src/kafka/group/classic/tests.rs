@@ -256,6 +256,35 @@ fn whoever_waits_to_join_reads_until_its_session_may_be_over_and_keeps_what_it_h
 }
 
 #[test]
+fn whoever_waited_for_a_leader_that_died_joins_with_what_it_has() {
+    let owned = [TopicPartition::new("t", 0)];
+    for known in [true, false] {
+        let mut alone = Alone::new(Assignor::CooperativeSticky);
+        alone.settle(&[("t", 0)]);
+        alone.pass(1);
+        assert!(matches!(alone.asks(), Request::Heartbeat(_)));
+        alone.is_told(ErrorCode::REBALANCE_IN_PROGRESS);
+        assert!(matches!(alone.asks(), Request::Join(_)));
+        alone.joined(2, false);
+        assert!(matches!(alone.asks(), Request::Sync(_)));
+        // The coordinator gives the leader a session's time, and this member as long as that takes.
+        alone.pass(11);
+        assert_eq!((alone.actions(), alone.member.wake_at()), (Vec::new(), None));
+        let refused = |code: ErrorCode| SyncGroupResponse::default().with_error_code(code.0);
+        if known {
+            alone.answer(Answer::Sync(refused(ErrorCode::REBALANCE_IN_PROGRESS)));
+            assert!(alone.member.lease().is_some_and(|until| until < alone.now), "it reads, and may not own");
+            let Request::Join(join) = alone.asks() else { panic!("it lost what it has") };
+            assert_eq!(&*join.member_id, "me");
+            assert_eq!(Subscription::decode(&join.protocols[0].metadata).unwrap().owned, owned);
+        } else {
+            alone.answer(Answer::Sync(refused(ErrorCode::UNKNOWN_MEMBER_ID)));
+            assert_eq!(alone.actions(), [Action::Lost(owned.to_vec())]);
+        }
+    }
+}
+
+#[test]
 fn whoever_does_not_give_up_in_time_has_lost_it_though_its_heartbeats_are_answered() {
     let mut alone = Alone::new(Assignor::Range);
     alone.settle(&[("t", 0)]);
