@@ -1,8 +1,8 @@
 """Groups of our members, `hop subscribe -g`, Java's and librdkafka's on three nodes, while a verifiable producer writes:
 members join, leave, are killed, stand still and come back. What they must keep to is said in `churn/verdict.py`.
 
-CHURN_SECONDS is how long each group has no peace (15 if it is not set; from 120 on there are more members, and brokers
-die and leaders move, too), CHURN_SEED what chance begins with.
+CHURN_SECONDS is how long each group has no peace (30 if it is not set, and 15 on an old Kafka; from 120 on there are more
+members, and brokers die and leaders move, too), CHURN_SEED what chance begins with.
 """
 
 import os
@@ -22,7 +22,7 @@ from churn.verdict import judge
 from support import PATIENCE, ROOT, Kafka, find_program, publish
 
 VERSION = os.environ.get("KAFKA_VERSION", "4")
-SECONDS = float(os.environ.get("CHURN_SECONDS", "15"))
+SECONDS = float(os.environ.get("CHURN_SECONDS", "30" if VERSION.startswith("4") else "15"))
 SEED = int(os.environ.get("CHURN_SEED") or random.randrange(2**32))
 LONG = SECONDS >= 120
 PARTITIONS = 12
@@ -111,8 +111,9 @@ def is_led(consumer, partition):
 def slots(kind):
     chosen = [Slot("ours-by-hand", "ours"), Slot("ours-by-itself", "ours", commits="by-itself", static=True),
               Slot("java-1", "java"), Slot("librdkafka-1", "librdkafka")]
-    # hop takes what its broker has to offer: on a new one it is no member of a classic group.
-    if kind in ("consumer", "mixed") or not VERSION.startswith("4"):
+    # hop takes what its broker has to offer: on a new one it is no member of a classic group. On an old one its session is
+    # its own, and long: the group waits for all of it when it is killed, once is enough.
+    if kind in ("consumer", "mixed") or (kind == "cooperative" and not VERSION.startswith("4")):
         chosen.append(Slot("hop", "hop"))
     if LONG:
         other = "consumer" if kind == "mixed" else None
