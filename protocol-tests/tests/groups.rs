@@ -12,7 +12,7 @@ use hop::kafka::{
     Record, StartOffset, TopicPartition,
 };
 use hop::wire::error_code::ErrorCode;
-use hop::wire::messages::OffsetCommitRequest;
+use hop::wire::messages::{ConsumerGroupHeartbeatRequest, JoinGroupRequest, OffsetCommitRequest};
 
 const PARTITIONS: i32 = 6;
 /// Nine of them without an answer, and a member under KIP-848 takes itself for lost: also on a busy machine there are none.
@@ -219,6 +219,28 @@ async fn a_group_follows_its_coordinator() {
         write(&client, 60..66).await;
         numbers(&mut one, 6).await;
         one.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_that_is_out_of_reach_is_one_interruption_whoever_else_answers() {
+    for (protocol, fault) in [
+        (GroupProtocol::Classic, Fault::on::<JoinGroupRequest>()),
+        (GroupProtocol::Consumer, Fault::on::<ConsumerGroupHeartbeatRequest>()),
+    ] {
+        let (broker, client) = start().await;
+        broker.misbehave(fault.hang_up_before().times(4));
+        let mut one = member(&client, quick(protocol, &[])).await;
+        let mut interruptions = Vec::new();
+        while one.assignment().is_empty() {
+            if let Ok(event) = tokio::time::timeout(Duration::from_millis(5), one.next_event()).await {
+                event.unwrap().expect("no end");
+            }
+            interruptions.push(one.interruption().is_some());
+        }
+        interruptions.dedup();
+        assert_eq!(interruptions.iter().filter(|&&is_on| is_on).count(), 1, "{protocol:?} {interruptions:?}");
+        assert!(one.interruption().is_none(), "{protocol:?}");
     }
 }
 

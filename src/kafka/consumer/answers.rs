@@ -90,7 +90,9 @@ impl Consumer {
                 self.refreshing = false;
                 match answer {
                     Ok(_) => {
-                        if self.positions.is_empty() {
+                        // Without a coordinator there is nothing to read, whoever else answers.
+                        let is_cut_off = self.group.as_ref().is_some_and(|group| group.is_cut_off);
+                        if self.positions.is_empty() && !is_cut_off {
                             self.on_success();
                         }
                         Ok(())

@@ -29,6 +29,8 @@ pub(super) struct InGroup {
     pub(super) revoking: Option<(u64, Vec<TopicPartition>)>,
     /// Why the membership has ended.
     pub(super) failed: Option<Error>,
+    /// Whether the coordinator is out of reach, as far as is known.
+    pub(super) is_cut_off: bool,
     /// How often the group has said that partitions were lost.
     losses: u64,
     marked: BTreeMap<TopicPartition, Mark>,
@@ -77,6 +79,7 @@ impl InGroup {
             session,
             revoking: None,
             failed: None,
+            is_cut_off: false,
             losses: 0,
             marked: BTreeMap::new(),
             gaps: BTreeMap::new(),
@@ -326,8 +329,18 @@ impl Consumer {
                 self.events.push_back(ConsumerEvent::Lost(partitions));
             }
             // Who has something to read finds out by reading.
-            Some(Event::Unreachable(error)) if self.positions.is_empty() => self.on_failure([], error)?,
-            Some(Event::Unreachable(_)) => {}
+            Some(Event::Unreachable(error)) => {
+                group.is_cut_off = true;
+                if self.positions.is_empty() {
+                    self.on_failure([], error)?;
+                }
+            }
+            Some(Event::Reached) => {
+                group.is_cut_off = false;
+                if self.positions.is_empty() {
+                    self.on_success();
+                }
+            }
             Some(Event::Failed(error)) => group.failed = Some(error),
             None => {
                 let name = &group.name;

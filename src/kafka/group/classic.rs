@@ -29,6 +29,7 @@ pub(crate) struct ClassicMember {
     topics: BTreeSet<Arc<str>>,
     /// Empty until the coordinator has given one.
     member_id: String,
+    id_is: Id,
     generation: i32,
     /// What the user reads, from the last assignment on until it is given up.
     owned: BTreeSet<TopicPartition>,
@@ -53,6 +54,16 @@ pub(crate) struct ClassicMember {
     /// What the last join said, or what was shared out after it, has changed since.
     outdated: bool,
     actions: VecDeque<Action>,
+}
+
+/// What the group's next coordinator knows of a member's id: one that takes over a static member's name is written down
+/// with the next assignment only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Id {
+    New,
+    /// New, and the coordinator was lost since.
+    Doubtful,
+    WrittenDown,
 }
 
 #[derive(Debug)]
@@ -92,6 +103,7 @@ impl ClassicMember {
             membership,
             topics,
             member_id: String::new(),
+            id_is: Id::New,
             generation: NO_GENERATION,
             owned: BTreeSet::new(),
             last_share: BTreeSet::new(),
@@ -167,10 +179,7 @@ impl ClassicMember {
         self.in_flight = false;
         match (answer, &self.phase) {
             (Answer::Nothing | Answer::Leave, Phase::Away { .. } | Phase::Leaving { .. }) => self.left(),
-            (Answer::Nothing, _) => {
-                self.actions.push_back(Action::ForgetCoordinator);
-                self.wait(now);
-            }
+            (Answer::Nothing, _) => self.look_for_coordinator(now),
             (Answer::Join(response), Phase::Joining) => self.on_join(&response, now),
             (Answer::Sync(response), Phase::Syncing { .. }) => self.on_sync(&response, now),
             (Answer::Heartbeat(response), Phase::Stable | Phase::Revoking { .. }) => {
@@ -316,6 +325,11 @@ impl ClassicMember {
         }
         self.heard(now);
         self.at_rest_at = now;
+        if *response.member_id != *self.member_id {
+            self.id_is = Id::New;
+        } else if self.id_is == Id::Doubtful {
+            self.id_is = Id::WrittenDown;
+        }
         self.member_id = response.member_id.to_string();
         self.generation = response.generation_id;
         let offered = response.protocol_name.as_ref().and_then(|name| Assignor::named(name));
@@ -362,6 +376,7 @@ impl ClassicMember {
         };
         self.heard(now);
         self.at_rest_at = now;
+        self.id_is = Id::WrittenDown;
         let share: BTreeSet<TopicPartition> = share.into_iter().collect();
         (self.last_share, self.owned_since) = (share.clone(), self.generation);
         let gone: BTreeSet<_> = self.owned.difference(&share).cloned().collect();
@@ -392,7 +407,12 @@ impl ClassicMember {
                 self.heard(self.sent_at);
                 self.rejoin();
             }
-            ErrorCode::UNKNOWN_MEMBER_ID => {
+            ErrorCode::FENCED_INSTANCE_ID if self.id_is != Id::Doubtful => {
+                self.lose();
+                self.fail(code);
+            }
+            // Or the coordinator knows only whom this member has taken the place of: it does so once more.
+            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_INSTANCE_ID => {
                 self.forget_generation();
                 self.lose();
                 self.phase = Phase::Joining;
@@ -404,15 +424,8 @@ impl ClassicMember {
                 self.phase = Phase::Joining;
                 self.wait(now);
             }
-            ErrorCode::FENCED_INSTANCE_ID => {
-                self.lose();
-                self.fail(code);
-            }
             code => match code.reaction() {
-                Reaction::FindCoordinator => {
-                    self.actions.push_back(Action::ForgetCoordinator);
-                    self.wait(now);
-                }
+                Reaction::FindCoordinator => self.look_for_coordinator(now),
                 Reaction::Retry => self.wait(now),
                 _ => {
                     self.lose();
@@ -427,6 +440,14 @@ impl ClassicMember {
         self.heard_at = at;
         self.failures = 0;
         self.not_before = None;
+    }
+
+    fn look_for_coordinator(&mut self, now: Instant) {
+        if self.id_is == Id::New {
+            self.id_is = Id::Doubtful;
+        }
+        self.actions.push_back(Action::ForgetCoordinator);
+        self.wait(now);
     }
 
     fn wait(&mut self, now: Instant) {

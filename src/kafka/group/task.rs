@@ -58,6 +58,8 @@ pub(crate) enum Event {
     Lost(Vec<TopicPartition>),
     /// The coordinator could not be asked; it will be tried again.
     Unreachable(Error),
+    /// It has answered again.
+    Reached,
     /// The last event: there is no group any more.
     Failed(Error),
 }
@@ -107,6 +109,7 @@ pub(crate) fn spawn(
         lost: BTreeMap::new(),
         commits: Commits::default(),
         answers: JoinSet::new(),
+        unreachable: false,
         led: BTreeSet::new(),
         look_ups: 0,
         metadata_seen: None,
@@ -140,6 +143,8 @@ struct Task {
     lost: BTreeMap<TopicPartition, u64>,
     commits: Commits,
     answers: JoinSet<Brought>,
+    /// Whether the coordinator did not answer when it was asked last.
+    unreachable: bool,
     /// The topics that a leader has to watch.
     led: BTreeSet<Arc<str>>,
     /// How many times they are being looked up.
@@ -423,9 +428,15 @@ impl Task {
         match brought {
             Brought::Answer(number, answer) => {
                 let answer = match answer {
-                    Ok(answer) => answer,
+                    Ok(answer) => {
+                        if std::mem::take(&mut self.unreachable) {
+                            self.tell(Event::Reached);
+                        }
+                        answer
+                    }
                     Err(error) if error.may_pass() => {
                         tracing::debug!(group = %self.membership.group, %error, "the coordinator did not answer");
+                        self.unreachable = true;
                         self.tell(Event::Unreachable(error));
                         Answer::Nothing
                     }

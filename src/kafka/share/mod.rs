@@ -288,8 +288,8 @@ impl ShareConsumer {
     fn on_heard(&mut self, heard: Heard, answered: bool) {
         if let Some(error) = &heard.interrupted {
             self.on_interrupted(error);
-        } else if answered && std::mem::take(&mut self.interruptions) > 0 {
-            tracing::info!("reading goes on");
+        } else if answered {
+            self.on_reached();
         }
         self.errors.extend(heard.failures);
         if heard.refresh {
@@ -309,6 +309,12 @@ impl ShareConsumer {
         self.interruptions = self.interruptions.saturating_add(1);
     }
 
+    fn on_reached(&mut self) {
+        if std::mem::take(&mut self.interruptions) > 0 {
+            tracing::info!("reading goes on");
+        }
+    }
+
     fn on_member_event(&mut self, event: Option<Event>) {
         match event {
             Some(Event::Assigned(partitions)) => self.sharing.assign(partitions),
@@ -320,6 +326,11 @@ impl ShareConsumer {
             Some(Event::Unreachable(error)) => {
                 if self.sharing.assignment().next().is_none() {
                     self.on_interrupted(&error);
+                }
+            }
+            Some(Event::Reached) => {
+                if self.sharing.assignment().next().is_none() {
+                    self.on_reached();
                 }
             }
             Some(Event::Failed(error)) => self.failed = Some(named(error)),

@@ -164,6 +164,46 @@ fn a_static_leader_that_came_back_assigns_nothing() {
 }
 
 #[test]
+fn a_static_member_takes_its_name_over_again_where_the_coordinator_died_before_it_had_written_that_down() {
+    for (assigned, lost) in [(false, true), (false, false), (true, true)] {
+        let mut alone = Alone::of(membership(Some("one"), Assignor::CooperativeSticky));
+        assert!(matches!(alone.asks(), Request::Join(_)));
+        alone.joined(1, false);
+        assert!(matches!(alone.asks(), Request::Sync(_)));
+        if assigned {
+            alone.gets(&[]);
+            assert!(matches!(alone.actions()[..], [Action::Assigned(_)]));
+            alone.pass(1);
+            assert!(matches!(alone.asks(), Request::Heartbeat(_)));
+        }
+        if lost {
+            alone.answer(Answer::Nothing);
+            assert_eq!(alone.actions(), [Action::ForgetCoordinator]);
+            alone.pass(2);
+            alone.asks();
+        }
+        let code = ErrorCode::FENCED_INSTANCE_ID.0;
+        alone.answer(if assigned {
+            Answer::Heartbeat(HeartbeatResponse::default().with_error_code(code))
+        } else {
+            Answer::Sync(SyncGroupResponse::default().with_error_code(code))
+        });
+        if assigned || !lost {
+            assert!(matches!(alone.actions()[..], [Action::Failed(_)]), "{assigned} {lost}");
+            continue;
+        }
+        alone.pass(2);
+        let Request::Join(join) = alone.asks() else { panic!("it gave up") };
+        assert!(join.member_id.is_empty());
+        // If that is fenced, too, it is by another who bears the name.
+        alone.joined(3, false);
+        assert!(matches!(alone.asks(), Request::Sync(_)));
+        alone.answer(Answer::Sync(SyncGroupResponse::default().with_error_code(code)));
+        assert!(matches!(alone.actions()[..], [Action::Failed(_)]));
+    }
+}
+
+#[test]
 fn an_empty_share_is_told_of_too() {
     let mut alone = Alone::new(Assignor::Range);
     alone.settle(&[]);
