@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use kafka_protocol::messages::HeartbeatResponse;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
+use kafka_protocol::messages::{HeartbeatResponse, JoinGroupResponse, SyncGroupResponse};
 
 use super::*;
+use crate::kafka::group::member::Answer;
+use crate::kafka::group::subscription::Subscription;
+use crate::wire::error_code::ErrorCode;
 
 fn membership(instance_id: Option<&str>, assignor: Assignor) -> Arc<Membership> {
     Arc::new(Membership {
