@@ -121,7 +121,9 @@ impl Group {
     }
 
     /// A lasting name of this member (KIP-345): when it comes back within the session's time, it gets the partitions
-    /// that it had, and the others notice nothing. Kafka's `group.instance.id`.
+    /// that it had, and the others notice nothing. Of two members of one name the older fails in a
+    /// classic group, with [`FENCED_INSTANCE_ID`](crate::wire::error_code::ErrorCode::FENCED_INSTANCE_ID). Kafka's
+    /// `group.instance.id`.
     pub fn instance_id(mut self, name: impl Into<String>) -> Self {
         self.membership.instance_id = Some(name.into());
         self
