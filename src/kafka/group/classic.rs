@@ -59,9 +59,11 @@ pub(crate) struct ClassicMember {
 /// with the next assignment only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Id {
+    /// Nothing, should this one be lost.
     New,
-    /// New, and the coordinator was lost since.
+    /// Nothing, if it is another by now: this one was lost since.
     Doubtful,
+    /// As much as this one.
     WrittenDown,
 }
 

@@ -141,10 +141,7 @@ impl ClassicMember {
                 self.heard(self.sent_at);
                 self.rejoin();
             }
-            ErrorCode::FENCED_INSTANCE_ID if self.id_is != Id::Doubtful => {
-                self.lose();
-                self.fail(code);
-            }
+            ErrorCode::FENCED_INSTANCE_ID if self.id_is != Id::Doubtful => self.fail(code),
             // Or the coordinator knows only whom this member has taken the place of: it does so once more.
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_INSTANCE_ID => {
                 self.forget_generation();
@@ -161,10 +158,7 @@ impl ClassicMember {
             code => match code.reaction() {
                 Reaction::FindCoordinator => self.look_for_coordinator(now),
                 Reaction::Retry => self.wait(now),
-                _ => {
-                    self.lose();
-                    self.fail(code);
-                }
+                _ => self.fail(code),
             },
         }
     }

@@ -49,6 +49,17 @@ impl Alone {
         Self { member: ClassicMember::new(membership, topics(&["t"]), now), now }
     }
 
+    /// A cooperative member that has partition 0, and joins again since the group does.
+    fn rejoining() -> Self {
+        let mut alone = Self::new(Assignor::CooperativeSticky);
+        alone.settle(&[("t", 0)]);
+        alone.pass(1);
+        assert!(matches!(alone.asks(), Request::Heartbeat(_)));
+        alone.is_told(ErrorCode::REBALANCE_IN_PROGRESS);
+        assert!(matches!(alone.asks(), Request::Join(_)));
+        alone
+    }
+
     fn actions(&mut self) -> Vec<Action> {
         std::iter::from_fn(|| self.member.poll(self.now)).collect()
     }
@@ -273,12 +284,7 @@ fn who_comes_back_while_saying_goodbye_is_another_member() {
 fn whoever_waits_to_join_reads_until_its_session_may_be_over_and_keeps_what_it_has_if_it_is_let_in() {
     let owned = TopicPartition::new("t", 0);
     for let_in in [true, false] {
-        let mut alone = Alone::new(Assignor::CooperativeSticky);
-        alone.settle(&[("t", 0)]);
-        alone.pass(1);
-        assert!(matches!(alone.asks(), Request::Heartbeat(_)));
-        alone.is_told(ErrorCode::REBALANCE_IN_PROGRESS);
-        assert!(matches!(alone.asks(), Request::Join(_)));
+        let mut alone = Alone::rejoining();
         // Others may take longer to join than a session lasts.
         alone.pass(30);
         assert_eq!((alone.actions(), alone.member.wake_at()), (Vec::new(), None));
@@ -302,12 +308,7 @@ fn whoever_waits_to_join_reads_until_its_session_may_be_over_and_keeps_what_it_h
 fn whoever_waited_for_a_leader_that_died_joins_with_what_it_has() {
     let owned = [TopicPartition::new("t", 0)];
     for known in [true, false] {
-        let mut alone = Alone::new(Assignor::CooperativeSticky);
-        alone.settle(&[("t", 0)]);
-        alone.pass(1);
-        assert!(matches!(alone.asks(), Request::Heartbeat(_)));
-        alone.is_told(ErrorCode::REBALANCE_IN_PROGRESS);
-        assert!(matches!(alone.asks(), Request::Join(_)));
+        let mut alone = Alone::rejoining();
         alone.joined(2, false);
         assert!(matches!(alone.asks(), Request::Sync(_)));
         // The coordinator gives the leader a session's time, and this member as long as that takes.
